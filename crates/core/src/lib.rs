@@ -1,0 +1,40 @@
+//! Value types that every sovai crate speaks.
+//!
+//! Parsed once, at the border, and carried as types from there on: [`Sha256`], [`Name`], [`RelPath`], [`ByteSize`],
+//! [`FilePin`]. Also the [`Event`] stream that feeds the human view, the JSON lines and the report.
+//!
+//! This crate does no I/O, knows no async runtime and never prints.
+
+mod digest;
+mod event;
+mod name;
+mod path;
+mod size;
+
+pub use digest::{DigestError, ImageId, Sha256};
+pub use event::{Event, EventKind, NullReporter, RecordingReporter, Reporter, Step};
+pub use name::{Name, NameError};
+pub use path::{PathError, PathSet, RelPath};
+pub use size::{ByteSize, SizeError, format_bytes};
+
+use serde::{Deserialize, Serialize};
+
+/// One file of a model as it is pinned: where it lies in the model, how long it is, what its bytes hash to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FilePin {
+    /// Path inside the model's folder.
+    pub path: RelPath,
+    /// Exact length in bytes.
+    pub size: u64,
+    /// SHA-256 of the whole file, written as bare lower-case hex.
+    #[serde(with = "digest::bare_hex")]
+    pub sha256: Sha256,
+}
+
+impl FilePin {
+    /// Total length of a set of files in bytes; saturates at `u64::MAX`.
+    pub fn total<'a>(files: impl IntoIterator<Item = &'a Self>) -> u64 {
+        files.into_iter().fold(0, |sum, file| sum.saturating_add(file.size))
+    }
+}
