@@ -177,7 +177,7 @@ mod tests {
         );
         assert_eq!(
             Sha256::from_hex(&EMPTY.replace('4', "٤")),
-            Err(DigestError::Digit { found: '٤', at: 7 })
+            Err(DigestError::Digit { found: '٤', at: 6 })
         );
         assert!(matches!(EMPTY.parse::<Sha256>(), Err(DigestError::Prefix(_))));
         assert!(matches!(format!("sha512:{EMPTY}").parse::<Sha256>(), Err(DigestError::Prefix(_))));
