@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# The long counts in full (kills, flipped bytes, redeploys), on the real engine; writes docs/soak.md.
+# Takes hours: the test suite runs a few seeded rounds of each.
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+cd "$root"
+
+need_cargo
+need_docker
+SOVAI_BIN=$(scripts/build.sh)
+scripts/weights.sh
+scripts/engine-image.sh
+export SOVAI_BIN SOVAI_ENGINE_IMAGE=$engine_image SOVAI_WEIGHTS=$root/manifests/weights SOVAI_SOAK=${SOVAI_SOAK:-1}
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+start=$SECONDS
+cargo test --locked --package sovai-e2e soak -- --nocapture --test-threads=1 2>&1 | tee "$log" >&2
+
+# A soak test prints one line for the record: "soak: WHAT: COUNT rounds, ...".
+results=$(sed -n 's/^.*soak: //p' "$log")
+[ -n "$results" ] || die "no soak test ran"
+{
+    echo '# Last soak'
+    echo
+    echo "Written by \`scripts/soak.sh\` at commit $(git rev-parse --short HEAD), $(date -u +%F), in $((SECONDS - start)) s,"
+    echo "on $(nproc) cores, container engine $(docker version --format '{{.Server.Version}}')."
+    echo
+    sed 's/^/- /' <<<"$results"
+} >docs/soak.md
+say "results are in docs/soak.md"

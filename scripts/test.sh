@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# The whole test suite, from a clean machine: what CI runs. Ends at the first stage that fails.
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+cd "$root"
+export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
+deny_version=0.20.2
+
+# stage NAME COMMAND...: run a command, tell how long it took.
+stage() {
+    local name=$1 start=$SECONDS
+    shift
+    say "$name"
+    "$@" || die "stage failed: $name"
+    say "$name: $((SECONDS - start)) s"
+}
+
+tools() {
+    need_cargo
+    need shellcheck=shellcheck curl=curl jq=jq openssl=openssl python3=python3 file=file
+    cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
+    cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
+    has_deny || cargo install --locked --quiet --root "$tools_root" cargo-deny --version "$deny_version"
+}
+
+# Outside the repository, so that it outlives a fresh checkout.
+tools_root=${XDG_CACHE_HOME:-$HOME/.cache}/sovai-tools
+PATH=$tools_root/bin:$PATH
+has_deny() { [ "$(cargo deny --version 2>/dev/null)" = "cargo-deny $deny_version" ]; }
+
+# The newcomer's first command, twice: the second run must find everything as it is.
+quickstart() {
+    local answer before after
+    for run in first second; do
+        before=$(running)
+        answer=$(scripts/quickstart.sh) || return 1
+        grep -q 'Kuala Lumpur' <<<"$answer" || { echo "$run run: no right answer: $answer" >&2; return 1; }
+        after=$(running)
+    done
+    [ "$before" = "$after" ] || { echo "the second run changed what runs: $before / $after" >&2; return 1; }
+    "$SOVAI_BIN" down quickstart
+    [ -z "$(running)" ] || { echo "down left: $(running)" >&2; return 1; }
+}
+running() { docker ps --all --no-trunc --filter label=sovai.stack=quickstart --format '{{.ID}} {{.State}}' | sort; }
+
+stage "tools" tools
+stage "format" cargo fmt --all --check
+stage "shellcheck" shellcheck --external-sources scripts/*.sh .ci/run
+stage "clippy" cargo clippy --workspace --all-targets --locked -- -D warnings
+stage "licences and sources" cargo deny --locked check bans licenses sources
+stage "structure and generated files" cargo xtask check
+
+problem=$(docker_problem)
+if [ -n "$problem" ]; then
+    say "REAL-ENGINE TESTS ARE SKIPPED: $problem"
+    [ "${CI:-false}" != true ] || die "CI must run them"
+    stage "tests without a container engine" cargo test --workspace --exclude sovai-e2e --locked
+    exit 0
+fi
+
+stage "release binary" scripts/build.sh
+SOVAI_BIN=$(scripts/build.sh)
+stage "weights" scripts/weights.sh
+stage "engine image" scripts/engine-image.sh
+export SOVAI_BIN SOVAI_ENGINE_IMAGE=$engine_image SOVAI_WEIGHTS=$root/manifests/weights
+stage "tests" cargo test --workspace --locked
+stage "quickstart, twice" quickstart
+say "all passed in $SECONDS s"
