@@ -18,14 +18,14 @@ start=$SECONDS
 cargo test --locked --package sovai-e2e soak -- --nocapture --test-threads=1 2>&1 | tee "$log" >&2
 
 # A soak test prints one line for the record: "soak: WHAT: COUNT rounds, ...".
-results=$(sed -n 's/^.*soak: //p' "$log")
-[ -n "$results" ] || die "no soak test ran"
+mapfile -t results < <(sed -n 's/^.*soak: //p' "$log")
+[ "${#results[@]}" -gt 0 ] || die "no soak test ran"
 {
     echo '# Last soak'
     echo
     echo "Written by \`scripts/soak.sh\` at commit $(git rev-parse --short HEAD), $(date -u +%F), in $((SECONDS - start)) s,"
     echo "on $(nproc) cores, container engine $(docker version --format '{{.Server.Version}}')."
     echo
-    sed 's/^/- /' <<<"$results"
+    printf -- '- %s\n' "${results[@]}"
 } >docs/soak.md
 say "results are in docs/soak.md"

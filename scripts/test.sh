@@ -6,14 +6,17 @@ cd "$root"
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
 deny_version=0.20.2
 
-# stage NAME COMMAND...: run a command, tell how long it took.
+# stage NAME COMMAND...: run a command, tell how long it took. `current` is for the trap, which names what failed.
 stage() {
-    local name=$1 start=$SECONDS
+    local start=$SECONDS
+    current=$1
     shift
-    say "$name"
-    "$@" || die "stage failed: $name"
-    say "$name: $((SECONDS - start)) s"
+    say "$current"
+    "$@"
+    say "$current: $((SECONDS - start)) s"
 }
+current=start
+trap '[ "$?" -eq 0 ] || say "FAILED at: $current"' EXIT
 
 tools() {
     need_cargo
@@ -28,24 +31,28 @@ tools_root=${XDG_CACHE_HOME:-$HOME/.cache}/sovai-tools
 PATH=$tools_root/bin:$PATH
 has_deny() { [ "$(cargo deny --version 2>/dev/null)" = "cargo-deny $deny_version" ]; }
 
-# The newcomer's first command, twice: the second run must find everything as it is.
+# The newcomer's first command, twice: the second run must find everything as it is. Takes the stack down at the end.
 quickstart() {
-    local answer before after
+    local run answer before after
     for run in first second; do
         before=$(running)
-        answer=$(scripts/quickstart.sh) || return 1
-        grep -q 'Kuala Lumpur' <<<"$answer" || { echo "$run run: no right answer: $answer" >&2; return 1; }
+        answer=$(scripts/quickstart.sh)
+        grep -q 'Kuala Lumpur' <<<"$answer" || die "$run run, wrong answer: $answer"
         after=$(running)
     done
-    [ "$before" = "$after" ] || { echo "the second run changed what runs: $before / $after" >&2; return 1; }
+    [ -n "$after" ] || die "nothing runs after the quickstart"
+    [ "$before" = "$after" ] || die "the second run changed what runs: $before / $after"
     "$SOVAI_BIN" down quickstart
-    [ -z "$(running)" ] || { echo "down left: $(running)" >&2; return 1; }
+    [ -z "$(running)" ] || die "down left: $(running)"
 }
-running() { docker ps --all --no-trunc --filter label=sovai.stack=quickstart --format '{{.ID}} {{.State}}' | sort; }
+running() {
+    docker ps --all --no-trunc --filter label=sovai.stack=quickstart --format '{{.ID}} {{.State}}' | sort
+    docker network ls --no-trunc --filter label=sovai.stack=quickstart --quiet | sort
+}
 
 stage "tools" tools
 stage "format" cargo fmt --all --check
-stage "shellcheck" shellcheck --external-sources scripts/*.sh .ci/run
+stage "shellcheck" shellcheck scripts/*.sh .ci/run
 stage "clippy" cargo clippy --workspace --all-targets --locked -- -D warnings
 stage "licences and sources" cargo deny --locked check bans licenses sources
 stage "structure and generated files" cargo xtask check
