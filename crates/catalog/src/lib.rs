@@ -1,1 +1,16 @@
-//! TODO
+//! Facts as data: how inference engines are run, and which licences open models have.
+//!
+//! Main types: [`EngineProfile`] and [`LicenseCheck`]. Every fact stands in a file under `data/` with its source, its
+//! date and whether it was tested; a new engine or licence is a new entry there and never a branch in code.
+//!
+//! This crate reads no files at run time (the data is part of the binary), knows no async runtime and never prints.
+
+mod engine;
+mod license;
+mod suggest;
+
+pub use engine::{
+    ArgContext, ArgGroup, EngineProfile, Fact, Health, ModelShape, ShapeError, Tested, engine, engines,
+};
+pub use license::{KnownLicense, LicenseCheck, known_licenses, license};
+pub use suggest::suggest;
