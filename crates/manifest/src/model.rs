@@ -61,6 +61,26 @@ pub enum Source {
     },
 }
 
+impl Source {
+    /// Whether the bytes come from a model hub, where a revision says which version.
+    pub fn is_hub(&self) -> bool {
+        matches!(self, Self::Remote { scheme, .. } if HUBS.contains(&scheme.as_str()))
+    }
+}
+
+/// Schemes of sources that have revisions.
+pub(crate) const HUBS: [&str; 2] = ["hf", "modelscope"];
+
+/// As the manifest writes it: `file:./weights`, `hf:ORG/NAME`.
+impl std::fmt::Display for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "file:{}", path.display()),
+            Self::Remote { scheme, rest } => write!(f, "{scheme}:{rest}"),
+        }
+    }
+}
+
 /// Where a model descends from, each link declared or proven.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Default)]
 pub struct Lineage {
