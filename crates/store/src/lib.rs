@@ -1,1 +1,25 @@
-//! TODO
+//! The local store: content-addressed blobs, trees of models, receipts, and the state of stacks.
+//!
+//! A store is an OCI image layout (`oci-layout`, `index.json`, `blobs/sha256/`) with sovai's own folders beside it.
+//! Main types: [`Store`], [`Stage`] (bytes on their way in), [`StoreLock`], [`StackDir`], [`ModelArtifact`].
+//!
+//! Invariants: every write is temporary file, `fsync`, rename, `fsync` of the folder; nothing half-written ever has its
+//! real name; a blob file is read-only and named by the digest of its bytes. This crate never hashes a model's files
+//! (the verifier does), never prints, and never waits for a lock.
+
+pub mod atomic;
+mod error;
+mod layout;
+mod lock;
+mod model;
+mod stack;
+mod stage;
+mod temp;
+mod tree;
+
+pub use error::StoreError;
+pub use layout::Store;
+pub use lock::StoreLock;
+pub use model::{Descriptor, ModelArtifact, layer_media_type, model_manifest};
+pub use stack::StackDir;
+pub use stage::Stage;

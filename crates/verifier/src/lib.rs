@@ -1,1 +1,67 @@
-//! TODO
+//! Verification of a model's files against pinned digests.
+//!
+//! [`verify`] reads only; [`admit`] also brings the bytes into the store while it hashes them, and hands out a
+//! [`Receipt`], which is the only proof that later steps take; [`digest_source`] makes pins from a source.
+//!
+//! Invariants: findings are data ([`Finding`]), an `Err` means that the check could not be done. No link is followed out
+//! of a source, nothing but regular files is read, and no read can block on a pipe. Memory does not grow with the size of
+//! files. What is committed to the store is exactly what was hashed. This crate is synchronous, and never prints.
+
+mod admit;
+mod error;
+mod finding;
+mod hash;
+mod identity;
+mod receipts;
+mod run;
+mod walk;
+
+pub use admit::{Admission, Receipt, admit};
+pub use error::VerifyError;
+pub use finding::{Finding, Kind};
+pub use run::{Report, digest_source, verify};
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// How to verify.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// How many files are read at once.
+    pub threads: NonZeroUsize,
+    /// Stops the run from outside.
+    pub cancel: Cancel,
+    /// Whether files that did not change since they were verified are read again.
+    pub reread: Reread,
+}
+
+/// Whether files that did not change since they were verified are read again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reread {
+    /// A file whose file system, inode, size, mtime and ctime are those of its receipt is not read.
+    UseReceipts,
+    /// Every file is read, in the source and in the store.
+    Full,
+}
+
+/// A switch that stops a run; clones are the same switch.
+#[derive(Debug, Clone, Default)]
+pub struct Cancel(Arc<AtomicBool>);
+
+impl Cancel {
+    /// Stops the run: it ends with [`VerifyError::Cancelled`] within one buffer's read.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the run is to stop.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// An error when the run is to stop.
+    pub(crate) fn check(&self) -> Result<(), VerifyError> {
+        if self.is_cancelled() { Err(VerifyError::Cancelled) } else { Ok(()) }
+    }
+}

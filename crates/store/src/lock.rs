@@ -1,0 +1,73 @@
+//! The lock on a store or on a stack: `flock`, so that it dies with its holder.
+
+use crate::error::{Context as _, StoreError};
+use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
+use std::fs::File;
+use std::io::{Read as _, Seek as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Longest text of a holder that is read back, in bytes.
+const MAX_HOLDER: u64 = 512;
+/// How often, and how long apart, the holder's name is looked for: it writes it just after it got the lock.
+const NAME_TRIES: u32 = 10;
+const NAME_PAUSE: Duration = Duration::from_millis(5);
+
+/// A held lock; dropping it gives it back.
+#[derive(Debug)]
+pub struct StoreLock {
+    file: File,
+    path: PathBuf,
+}
+
+impl StoreLock {
+    /// Takes the lock on `path` without waiting and writes down who holds it.
+    pub(crate) fn take(path: &Path, holder: &str) -> Result<Self, StoreError> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR).context("open", path)?;
+        let mut file = File::from(fd);
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => {
+                return Err(StoreError::Busy { path: path.to_owned(), holder: read_holder(&mut file) });
+            }
+            Err(error) => return Err(StoreError::io("lock", path, error)),
+        }
+        let line: String = holder.chars().filter(|c| !c.is_control()).take(200).collect();
+        file.set_len(0).context("write", path)?;
+        file.rewind().context("write", path)?;
+        writeln!(file, "{} {line}", std::process::id()).context("write", path)?;
+        Ok(Self { file, path: path.to_owned() })
+    }
+
+    /// The lock file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for StoreLock {
+    fn drop(&mut self) {
+        // So that the next one who is told "busy" does not read our name. The lock itself goes with the file.
+        drop(self.file.set_len(0));
+    }
+}
+
+/// `process 123 (sovai deploy)`, from the lock file.
+fn read_holder(file: &mut File) -> String {
+    for attempt in 0..NAME_TRIES {
+        if attempt > 0 {
+            std::thread::sleep(NAME_PAUSE);
+        }
+        let mut text = String::new();
+        let read = file.rewind().and_then(|()| (&*file).take(MAX_HOLDER).read_to_string(&mut text));
+        if read.is_ok()
+            && let Some((pid, command)) = text.trim_end().split_once(' ')
+            && pid.bytes().all(|b| b.is_ascii_digit())
+        {
+            return format!("process {pid} ({})", command.escape_debug());
+        }
+    }
+    "another process".to_owned()
+}

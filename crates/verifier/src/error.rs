@@ -1,0 +1,66 @@
+//! Why a check could not be done. What a check finds is a [`crate::Finding`].
+
+use crate::finding::Finding;
+use sovai_store::StoreError;
+use std::io;
+use std::path::PathBuf;
+
+/// Why a verification could not be done, or was stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// The source is not there.
+    #[error("the source `{}` is not there", .path.display())]
+    SourceMissing {
+        /// The folder or file.
+        path: PathBuf,
+    },
+    /// The source cannot be opened.
+    #[error("cannot open the source `{}`", .path.display())]
+    Source {
+        /// The folder or file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The source holds what no model may hold, so that there is nothing to pin.
+    #[error("the source `{}` cannot be pinned: {}", .path.display(), first(.findings))]
+    Unfit {
+        /// The folder or file.
+        path: PathBuf,
+        /// What was found, at least one.
+        findings: Vec<Finding>,
+    },
+    /// The pins contradict one another, or do not fit the source.
+    #[error("the pins of `{}` do not fit: {reason}", .path.display())]
+    Pins {
+        /// The folder or file.
+        path: PathBuf,
+        /// In what way.
+        reason: String,
+    },
+    /// The disk has not enough room for the bytes that must be brought into the store.
+    #[error("`{}` needs {} of free space and has {}", .path.display(), sovai_core::format_bytes(*.needed), sovai_core::format_bytes(*.free))]
+    NoSpace {
+        /// Bytes that are needed.
+        needed: u64,
+        /// Bytes that are free.
+        free: u64,
+        /// The store.
+        path: PathBuf,
+    },
+    /// It was stopped.
+    #[error("the verification was stopped")]
+    Cancelled,
+    /// The store failed.
+    #[error("the store failed")]
+    Store(#[from] StoreError),
+}
+
+fn first(findings: &[Finding]) -> String {
+    match findings {
+        [] => "nothing was found".to_owned(),
+        [only] => only.to_string(),
+        [first, rest @ ..] => format!("{first} (and {} more)", rest.len()),
+    }
+}

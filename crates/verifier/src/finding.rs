@@ -1,0 +1,129 @@
+//! What verification has to say about a source, as data.
+
+use serde::{Deserialize, Serialize};
+use sovai_core::Sha256;
+use std::fmt;
+
+/// What kind of thing lies in the file system where a regular file is expected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Kind {
+    File,
+    Folder,
+    Symlink,
+    Fifo,
+    Socket,
+    BlockDevice,
+    CharDevice,
+    Unknown,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::File => "a file",
+            Self::Folder => "a folder",
+            Self::Symlink => "a symbolic link",
+            Self::Fifo => "a FIFO",
+            Self::Socket => "a socket",
+            Self::BlockDevice => "a block device",
+            Self::CharDevice => "a character device",
+            Self::Unknown => "something unknown",
+        })
+    }
+}
+
+/// One thing that is not as it was pinned.
+///
+/// `path` is relative to the source, `/`-separated; where it is no valid path, with its odd characters and bytes escaped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "`path`, `expected` and `found` are what they are called")]
+pub enum Finding {
+    /// A pinned file is not there.
+    Missing { path: String },
+    /// A file is there that is not pinned.
+    Extra { path: String },
+    /// A file is shorter or longer than pinned.
+    Size { path: String, expected: u64, found: u64 },
+    /// A file has the right length and the wrong bytes.
+    Digest { path: String, expected: Sha256, found: Sha256 },
+    /// A symbolic link; none is followed, wherever it points.
+    Symlink { path: String, target: String },
+    /// A folder where a file is pinned, or a FIFO, socket or device anywhere.
+    NotRegular { path: String, found: Kind },
+    /// A name that no model may have: not UTF-8, or against a rule of paths.
+    BadName { path: String, reason: String },
+    /// A name that is the same as another one on a file system that ignores case or normalises.
+    Collision { path: String, with: String },
+    /// A file changed while it was read.
+    ChangedDuringRead { path: String },
+    /// A file or folder that the system would not let us read.
+    Unreadable { path: String, error: String },
+    /// A folder nested deeper than is looked at.
+    TooDeep { path: String, limit: u64 },
+    /// More files and folders than are looked at; `path` is the folder in which the limit was reached.
+    TooMany { path: String, limit: u64 },
+    /// The store's own copy of a file has other bytes, and there is no source to take them from again.
+    StoredDamaged { path: String, expected: Sha256, found: Option<Sha256> },
+}
+
+impl Finding {
+    /// The file or folder that it is about.
+    pub fn subject(&self) -> &str {
+        match self {
+            Self::Missing { path }
+            | Self::Extra { path }
+            | Self::Size { path, .. }
+            | Self::Digest { path, .. }
+            | Self::Symlink { path, .. }
+            | Self::NotRegular { path, .. }
+            | Self::BadName { path, .. }
+            | Self::Collision { path, .. }
+            | Self::ChangedDuringRead { path }
+            | Self::Unreadable { path, .. }
+            | Self::TooDeep { path, .. }
+            | Self::TooMany { path, .. }
+            | Self::StoredDamaged { path, .. } => path,
+        }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // File names come from outside: a terminal must not obey them. Valid paths have nothing to escape but quotes.
+        let path = self.subject();
+        match self {
+            Self::Missing { .. } => write!(f, "`{path}` is missing"),
+            Self::Extra { .. } => write!(f, "`{path}` is not pinned"),
+            Self::Size { expected, found, .. } if found < expected => {
+                write!(f, "`{path}` is truncated: expected {expected} bytes, found {found}")
+            }
+            Self::Size { expected, found, .. } => {
+                write!(f, "`{path}` is too long: expected {expected} bytes, found {found}")
+            }
+            Self::Digest { expected, found, .. } => {
+                write!(f, "`{path}` has other bytes: expected {expected}, found {found}")
+            }
+            Self::Symlink { target, .. } => write!(f, "`{path}` is a symbolic link to `{target}`"),
+            Self::NotRegular { found, .. } => write!(f, "`{path}` is {found}, expected a file"),
+            Self::BadName { reason, .. } => write!(f, "`{path}` is no valid name: {reason}"),
+            Self::Collision { with, .. } => {
+                write!(f, "`{path}` is the same name as `{with}` where case does not count")
+            }
+            Self::ChangedDuringRead { .. } => write!(f, "`{path}` changed while it was read"),
+            Self::Unreadable { error, .. } => write!(f, "`{path}` cannot be read: {error}"),
+            Self::TooDeep { limit, .. } => write!(f, "`{path}` is nested deeper than {limit} folders"),
+            Self::TooMany { limit, .. } => {
+                write!(f, "`{path}` brings the source over {limit} files and folders")
+            }
+            Self::StoredDamaged { expected, found: Some(found), .. } => {
+                write!(f, "the store's copy of `{path}` is damaged: expected {expected}, found {found}")
+            }
+            Self::StoredDamaged { expected, found: None, .. } => {
+                write!(f, "the store's copy of `{path}` cannot be read: expected {expected}")
+            }
+        }
+    }
+}
