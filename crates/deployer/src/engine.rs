@@ -10,7 +10,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The container engine. Every call has a deadline inside; none ever pulls an image.
+pub(crate) mod check;
+pub use check::SpecError;
+
+/// The container engine. No call ever pulls an image.
+///
+/// Every call has a deadline inside, save for those that last as long as what they watch: `wait_container`,
+/// `follow_logs` and the run of an `exec`. Their caller bounds them by dropping the future.
 pub trait ContainerEngine: Send + Sync {
     /// Version, API version, architecture, memory: what `doctor` shows and preflight checks.
     fn info(&self) -> impl Future<Output = Result<EngineInfo, EngineError>> + Send;
@@ -26,14 +32,18 @@ pub trait ContainerEngine: Send + Sync {
         stack: Option<&str>,
     ) -> impl Future<Output = Result<Vec<ContainerState>, EngineError>> + Send;
     /// One container by name or ID, whoever owns it; `None` when it is not there.
-    fn container(&self, name: &str)
-    -> impl Future<Output = Result<Option<ContainerState>, EngineError>> + Send;
+    fn container(
+        &self,
+        name: &str,
+    ) -> impl Future<Output = Result<Option<ContainerState>, EngineError>> + Send;
     /// Creates a container; gives its ID.
-    fn create_container(&self, spec: &ContainerSpec)
-    -> impl Future<Output = Result<String, EngineError>> + Send;
+    fn create_container(
+        &self,
+        spec: &ContainerSpec,
+    ) -> impl Future<Output = Result<String, EngineError>> + Send;
     /// Starts a container; starting a running one is no error.
     fn start_container(&self, name: &str) -> impl Future<Output = Result<(), EngineError>> + Send;
-    /// Stops a container: SIGTERM, then SIGKILL after `grace`. Stopping a stopped one is no error.
+    /// Stops a container: its stop signal (SIGTERM, unless the image says otherwise), then SIGKILL after `grace`. Stopping a stopped one is no error.
     fn stop_container(
         &self,
         name: &str,
@@ -41,7 +51,7 @@ pub trait ContainerEngine: Send + Sync {
     ) -> impl Future<Output = Result<(), EngineError>> + Send;
     /// Removes a container by force, with its anonymous volumes. A missing one is no error.
     fn remove_container(&self, name: &str) -> impl Future<Output = Result<(), EngineError>> + Send;
-    /// Waits until a container has ended; gives its exit code.
+    /// Waits until a container has ended; gives its exit code. No deadline inside.
     fn wait_container(&self, name: &str) -> impl Future<Output = Result<i64, EngineError>> + Send;
     /// The last `tail` lines that a container wrote, stdout and stderr as they came; `None`: all of them.
     fn logs(
@@ -49,14 +59,18 @@ pub trait ContainerEngine: Send + Sync {
         name: &str,
         tail: Option<usize>,
     ) -> impl Future<Output = Result<Vec<LogLine>, EngineError>> + Send;
-    /// Gives every line from the last `tail` on to `sink`, until the container ends or `sink` gives `false`.
+    /// Gives every line from the last `tail` on to `sink`, until the container ends or `sink` gives `false`. No deadline
+    /// inside.
     fn follow_logs(
         &self,
         name: &str,
         tail: Option<usize>,
         sink: &mut (dyn FnMut(LogLine) -> bool + Send),
     ) -> impl Future<Output = Result<(), EngineError>> + Send;
-    /// Runs a command inside a running container, `stdin` on its standard input; each stdout line goes to `on_line`.
+    /// Runs a command inside a running container, `stdin` on its standard input; each stdout line goes to `on_line`
+    /// as it is (not escaped). The run has no deadline inside. Dropping the future ends the connection, not the
+    /// command: engines have no call for that, so a command must have a deadline of its own. A command that is not
+    /// there ends with code 126 or 127, or is an [`EngineError::Answer`], as the engine has it.
     fn exec(
         &self,
         name: &str,
@@ -110,6 +124,8 @@ pub struct EngineInfo {
     pub security_options: Vec<String>,
     /// Runtimes: `runc`, `nvidia`, ...
     pub runtimes: Vec<String>,
+    /// Limits that this engine would silently not set (`memory`, `swap`, `pids`, `cpus`), by its own words.
+    pub missing_limits: Vec<String>,
 }
 
 /// An image that is in the engine.
@@ -127,10 +143,13 @@ pub struct ImageInfo {
     pub arch: String,
     /// Labels.
     pub labels: BTreeMap<String, String>,
+    /// Paths that the image declares as volumes. The engine makes each a writable anonymous volume, also under a
+    /// read-only root, unless a mount or a tmpfs covers the path.
+    pub volumes: Vec<String>,
 }
 
 /// A container as it is to be created. Hardening has no switches here: every container gets all of it (`docker.rs`).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct ContainerSpec {
     /// Name, `sovai-<stack>-g<N>-<service>`.
     pub name: String,
@@ -179,7 +198,7 @@ pub struct ContainerSpec {
 }
 
 /// A request for accelerators through a device driver of the engine.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct DeviceRequest {
     /// `nvidia`.
     pub driver: String,
@@ -192,7 +211,7 @@ pub struct DeviceRequest {
 }
 
 /// A read-only bind mount; the source must exist already.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct BindMount {
     /// Absolute path on the host.
     pub source: PathBuf,
@@ -201,7 +220,7 @@ pub struct BindMount {
 }
 
 /// Restart policy; always written down.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub enum Restart {
     /// Never.
     No,
@@ -210,7 +229,7 @@ pub enum Restart {
 }
 
 /// A network as it is to be created. Always a bridge.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct NetworkSpec {
     /// Name.
     pub name: String,
@@ -250,7 +269,7 @@ pub struct ContainerState {
     pub labels: BTreeMap<String, String>,
     /// What it is doing.
     pub status: ContainerStatus,
-    /// Exit code of the last end; `None` while it never ended.
+    /// Exit code of the last end; `None` while it runs, and while it never ran.
     pub exit_code: Option<i64>,
     /// The engine's words on why it could not run, when there are any.
     pub error: Option<String>,
@@ -260,7 +279,7 @@ pub struct ContainerState {
     pub started_at: Option<String>,
     /// How often the restart policy started it again.
     pub restarts: u64,
-    /// Published TCP ports: port inside to addresses on the host.
+    /// Published TCP ports: port inside to addresses on the host. As asked for while it does not run.
     pub published: BTreeMap<u16, Vec<SocketAddr>>,
     /// Names of the networks it is in.
     pub networks: Vec<String>,
@@ -340,6 +359,15 @@ pub enum EngineError {
         what: String,
         /// The engine's words.
         message: String,
+    },
+    /// What was to be made breaks a rule that has no switch; the engine was not asked.
+    #[error("{what} is refused")]
+    Refused {
+        /// What was to be made.
+        what: String,
+        /// Which rule.
+        #[source]
+        source: SpecError,
     },
     /// The engine answered with any other error.
     #[error("{what}: the container engine answered {status}: {message}")]
