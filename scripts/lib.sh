@@ -14,8 +14,8 @@ as_root() { if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi; }
 install_packages() {
     has apt-get || die "missing: $*; this machine has no apt-get, install them by hand"
     say "installing $*"
-    as_root apt-get update -qq >&2 || say "not all package lists could be refreshed; going on"
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >&2
+    as_root apt-get update -qq >/dev/null || say "not all package lists could be refreshed; going on"
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
 # need COMMAND=PACKAGE...: install the packages of the commands that are not there.
