@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub(crate) mod check;
-pub use check::SpecError;
+pub use check::RuleError;
 
 /// The container engine. No call ever pulls an image.
 ///
@@ -367,7 +367,7 @@ pub enum EngineError {
         what: String,
         /// Which rule.
         #[source]
-        source: SpecError,
+        source: RuleError,
     },
     /// The engine answered with any other error.
     #[error("{what}: the container engine answered {status}: {message}")]

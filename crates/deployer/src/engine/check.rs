@@ -27,7 +27,7 @@ const NOT_WHOLE: [&str; 2] = ["/etc", "/root"];
 
 /// Why a container or network may not be made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SpecError {
+pub enum RuleError {
     /// The name would change the meaning of a request, or no engine would take it.
     #[error("`{0}` is no name for a container, network or image")]
     Name(String),
@@ -72,12 +72,12 @@ pub enum SpecError {
 
 impl ContainerSpec {
     /// Checks the rules; `socket` is the engine's own socket, when it has one on this host.
-    pub(crate) fn check(&self, socket: Option<&Path>) -> Result<(), SpecError> {
+    pub(crate) fn check(&self, socket: Option<&Path>) -> Result<(), RuleError> {
         name(&self.name)?;
         user(&self.user)?;
         for group in &self.groups {
             if !nonzero(group) {
-                return Err(SpecError::Group(group.clone()));
+                return Err(RuleError::Group(group.clone()));
             }
         }
         limit("memory", MIN_MEMORY, self.memory)?;
@@ -89,32 +89,32 @@ impl ContainerSpec {
         if let Some(network) = &self.network {
             own_network(network)?;
         } else if !self.publish.is_empty() {
-            return Err(SpecError::NoNetwork);
+            return Err(RuleError::NoNetwork);
         }
         if self.publish.iter().any(|(inside, outside)| *inside == 0 || outside.port() == 0) {
-            return Err(SpecError::Port);
+            return Err(RuleError::Port);
         }
         match self
             .env
             .iter()
             .find(|(key, value)| key.is_empty() || key.contains(['=', '\0']) || value.contains('\0'))
         {
-            Some((key, _)) => Err(SpecError::Env(key.clone())),
+            Some((key, _)) => Err(RuleError::Env(key.clone())),
             None => Ok(()),
         }
     }
 
-    fn check_paths(&self, socket: Option<&Path>) -> Result<(), SpecError> {
+    fn check_paths(&self, socket: Option<&Path>) -> Result<(), RuleError> {
         let mut targets = BTreeSet::new();
         let paths = self.mounts.iter().map(|mount| &mount.target).chain(self.tmpfs.keys());
         for path in paths {
             if !plain(Path::new(path)) || path == "/" || !targets.insert(path.trim_end_matches('/')) {
-                return Err(SpecError::Target(path.clone()));
+                return Err(RuleError::Target(path.clone()));
             }
         }
         for option in self.tmpfs.values().flat_map(|options| options.split(',')) {
             if matches!(option, "suid" | "dev") {
-                return Err(SpecError::Tmpfs(option.to_owned()));
+                return Err(RuleError::Tmpfs(option.to_owned()));
             }
         }
         self.mounts.iter().try_for_each(|mount| source(mount, socket))
@@ -123,35 +123,35 @@ impl ContainerSpec {
 
 impl NetworkSpec {
     /// Checks the rules.
-    pub(crate) fn check(&self) -> Result<(), SpecError> {
+    pub(crate) fn check(&self) -> Result<(), RuleError> {
         own_network(&self.name)
     }
 }
 
 /// Checks a name, an ID or an image reference that goes into the path of a request: nothing in it may change which
 /// resource is meant (`?`, `#`, `%`, `..`).
-pub(crate) fn name(text: &str) -> Result<(), SpecError> {
+pub(crate) fn name(text: &str) -> Result<(), RuleError> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.:/@+".contains(&b);
     let whole = text.split('/').all(|part| !part.is_empty() && part != "." && part != "..");
     if text.len() <= 512 && whole && text.bytes().all(plain) {
         Ok(())
     } else {
-        Err(SpecError::Name(text.chars().take(80).flat_map(char::escape_debug).collect()))
+        Err(RuleError::Name(text.chars().take(80).flat_map(char::escape_debug).collect()))
     }
 }
 
-fn own_network(network: &str) -> Result<(), SpecError> {
+fn own_network(network: &str) -> Result<(), RuleError> {
     name(network)?;
     if SHARED_NETWORKS.contains(&network) || network == "none" || network.contains(['/', ':']) {
-        return Err(SpecError::Network(network.to_owned()));
+        return Err(RuleError::Network(network.to_owned()));
     }
     Ok(())
 }
 
-fn user(user: &str) -> Result<(), SpecError> {
+fn user(user: &str) -> Result<(), RuleError> {
     match user.split_once(':') {
         Some((uid, gid)) if nonzero(uid) && nonzero(gid) => Ok(()),
-        _ => Err(SpecError::User(user.to_owned())),
+        _ => Err(RuleError::User(user.to_owned())),
     }
 }
 
@@ -160,8 +160,8 @@ fn nonzero(text: &str) -> bool {
     text.bytes().all(|b| b.is_ascii_digit()) && text.parse::<u32>().is_ok_and(|id| id != 0)
 }
 
-fn limit(what: &'static str, least: u64, found: u64) -> Result<(), SpecError> {
-    if found < least { Err(SpecError::Limit { what, least, found }) } else { Ok(()) }
+fn limit(what: &'static str, least: u64, found: u64) -> Result<(), RuleError> {
+    if found < least { Err(RuleError::Limit { what, least, found }) } else { Ok(()) }
 }
 
 /// Absolute, without `.` and `..`.
@@ -172,8 +172,8 @@ fn plain(path: &Path) -> bool {
 }
 
 /// Refuses a source that is, holds, or lies under something precious, as written and with its links followed.
-fn source(mount: &BindMount, socket: Option<&Path>) -> Result<(), SpecError> {
-    let refused = || SpecError::Source(mount.source.display().to_string());
+fn source(mount: &BindMount, socket: Option<&Path>) -> Result<(), RuleError> {
+    let refused = || RuleError::Source(mount.source.display().to_string());
     let precious = |path: &Path| {
         let within = PRECIOUS.iter().map(Path::new).any(|p| p.starts_with(path) || path.starts_with(p));
         let whole = NOT_WHOLE.iter().any(|p| Path::new(p).starts_with(path));
