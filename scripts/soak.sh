@@ -8,9 +8,11 @@ cd "$root"
 need_cargo
 need_docker
 SOVAI_BIN=$(scripts/build.sh)
+cargo build --release --locked --package sovai-stub-engine
 scripts/weights.sh
 scripts/engine-image.sh
-export SOVAI_BIN SOVAI_ENGINE_IMAGE=$engine_image SOVAI_WEIGHTS=$root/manifests/weights SOVAI_SOAK=${SOVAI_SOAK:-1}
+export SOVAI_BIN SOVAI_STUB_ENGINE=${SOVAI_BIN%/*}/sovai-stub-engine
+export SOVAI_ENGINE_IMAGE=$engine_image SOVAI_WEIGHTS=$root/manifests/weights SOVAI_SOAK=${SOVAI_SOAK:-1}
 
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT

@@ -67,9 +67,10 @@ fi
 
 stage "release binary" scripts/build.sh
 SOVAI_BIN=$(scripts/build.sh)
+stage "stub engine" cargo build --release --locked --package sovai-stub-engine
 stage "weights" scripts/weights.sh
 stage "engine image" scripts/engine-image.sh
-export SOVAI_BIN SOVAI_ENGINE_IMAGE=$engine_image SOVAI_WEIGHTS=$root/manifests/weights
+export SOVAI_BIN SOVAI_STUB_ENGINE=${SOVAI_BIN%/*}/sovai-stub-engine SOVAI_ENGINE_IMAGE=$engine_image SOVAI_WEIGHTS=$root/manifests/weights
 stage "tests" cargo test --workspace --locked
 stage "quickstart, twice" quickstart
 say "all passed in $SECONDS s"
