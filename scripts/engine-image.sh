@@ -6,7 +6,7 @@ set -euo pipefail
 
 suite=bookworm # its Python is 3.11, for which the wheels are pinned
 label=sovai.image.inputs
-inputs=$(cd "$root/scripts" && sha256sum engine-image.sh engine/* | sha256sum | cut -d' ' -f1)
+inputs=$(cd "$root/scripts" && sha256sum engine-image.sh engine/llama-server engine/requirements.txt | sha256sum | cut -d' ' -f1)
 
 need_docker
 if [ "$(docker image inspect --format "{{index .Config.Labels \"$label\"}}" "$engine_image" 2>/dev/null)" = "$inputs" ]; then
