@@ -1,11 +1,13 @@
 //! Checks and generated files of this workspace.
 //!
 //! `cargo xtask check` proves what the compiler does not: which crate may depend on which, how long a file may be, what
-//! may not be left in the source, and that generated documentation is current. `cargo xtask generate` writes the latter.
+//! may not be left in the source, that links lead somewhere, and that generated documentation is current.
+//! `cargo xtask generate` writes the latter.
 
 mod direction;
 mod files;
 mod generated;
+mod links;
 mod problem;
 
 use problem::{Problem, XtaskError};
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
 fn check(root: &Path) -> Result<Vec<Problem>, XtaskError> {
     let mut problems = direction::check(root)?;
     problems.extend(files::check(root)?);
+    problems.extend(links::check(root)?);
     problems.extend(generated::check(root)?);
     Ok(problems)
 }
