@@ -23,3 +23,4 @@ pub use lock::StoreLock;
 pub use model::{Descriptor, ModelArtifact, layer_media_type, model_manifest};
 pub use stack::StackDir;
 pub use stage::Stage;
+pub use tree::tree_path;

@@ -15,10 +15,15 @@ const FOLDER: u32 = 0o555;
 /// `r--r--r--`, the mode of a blob, which a hard link shares.
 const FILE: u32 = 0o444;
 
+/// Where the tree of a model lies, or would lie, in the store at `root`. For looking ahead, before the store is there.
+pub fn tree_path(root: &Path, model: &Sha256) -> PathBuf {
+    root.join("trees").join(model.hex())
+}
+
 impl Store {
     /// Where the tree of a model lies, or would lie.
     pub fn tree(&self, model: &Sha256) -> PathBuf {
-        self.root().join("trees").join(model.hex())
+        tree_path(self.root(), model)
     }
 
     /// Whether the tree is whole: exactly these files, each a hard link to its blob, read-only. Reads no file.
@@ -71,6 +76,16 @@ impl Store {
         true
     }
 
+    /// Makes a blob read-only again, if somebody changed that.
+    fn seal(&self, digest: &Sha256) -> Result<(), StoreError> {
+        let blob = self.blob(digest);
+        let meta = fs_err::symlink_metadata(&blob).context("look at", &blob)?;
+        if meta.is_file() && meta.mode() & 0o7777 != FILE {
+            rustix::fs::chmod(&blob, Mode::from_raw_mode(FILE)).context("set the mode of", &blob)?;
+        }
+        Ok(())
+    }
+
     /// Makes the tree of a model from its blobs, all of which must be there; puts it in the place of one that is not
     /// whole. Changes the link counts, and so the change times, of the blobs.
     pub fn make_tree(
@@ -85,6 +100,7 @@ impl Store {
         }
         let folder = TreeBuilder::new(&self.root().join("trees"))?;
         for pin in files {
+            self.seal(&pin.sha256)?;
             let (blob, path) = (self.blob(&pin.sha256), folder.place(pin.path.as_path())?);
             rustix::fs::linkat(CWD, &blob, CWD, &path, AtFlags::empty()).context("link", &path)?;
         }

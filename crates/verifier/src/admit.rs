@@ -1,9 +1,23 @@
-//! Admission.
-use crate::run::Report;
-use crate::{Options, VerifyError};
-use sovai_core::{FilePin, Name, Reporter, Sha256};
-use sovai_store::Store;
+//! Admission: a model's bytes are verified and brought into the store in one read.
+
+use crate::error::VerifyError;
+use crate::finding::Finding;
+use crate::hash::{Outcome, Progress, hash, pool};
+use crate::identity::settle;
+use crate::receipts::{BlobReceipts, SourceReceipts};
+use crate::run::{Checked, Read, Report, Work, checked, compare, judge, largest_first, paths, read_file};
+use crate::walk::Source;
+use crate::{Options, Reread};
+use rustix::fs::{Mode, OFlags};
+use sovai_core::{Event, EventKind, FilePin, Name, Reporter, Sha256, Step};
+use sovai_store::{ModelArtifact, Store, StoreError, StoreLock};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// Free space that is left over for the small files of an admission, in bytes.
+const SPARE: u64 = 4 << 20;
 
 /// What came of an admission.
 #[derive(Debug)]
@@ -45,7 +59,14 @@ impl Receipt {
     }
 }
 
-/// Verifies a source and brings its bytes into the store.
+/// Verifies a source, brings its bytes into the store while it hashes them, makes the model's tree, and gives a receipt.
+///
+/// - If nothing changed since the last admission, no byte of a file is read and nothing is written or locked.
+/// - Otherwise the store's lock is held; another holder is [`StoreError::Busy`].
+/// - If the source is gone and the store has every blob, the store's copies are verified instead.
+/// - A damaged blob or tree of the store is replaced from the source.
+/// - With findings, with an error, and when stopped, no tree is made. Blobs whose bytes were right stay, each under its
+///   digest, so that the next admission need not read them again.
 pub fn admit(
     model: &Name,
     source: &Path,
@@ -54,6 +75,286 @@ pub fn admit(
     options: &Options,
     reporter: &dyn Reporter,
 ) -> Result<Admission, VerifyError> {
-    let _ = (model, pins, store, options, reporter);
-    Err(VerifyError::SourceMissing { path: source.to_owned() })
+    let start = Instant::now();
+    let pins = checked(source, pins)?;
+    let opened = match Source::open(source) {
+        Ok(opened) => Some(opened),
+        Err(VerifyError::SourceMissing { .. }) if is_stored(store, &pins) => None,
+        Err(error) => return Err(error),
+    };
+    let run = Run {
+        artifact: ModelArtifact::new(&pins),
+        pins: &pins,
+        source,
+        opened: opened.as_ref(),
+        store,
+        options,
+        reporter,
+    };
+    let receipt = || Receipt {
+        model: model.clone(),
+        model_digest: run.artifact.digest,
+        tree: store.tree(&run.artifact.digest),
+        files: pins.clone(),
+    };
+    if options.reread == Reread::UseReceipts && run.is_unchanged()? {
+        let report = Report::new(Vec::new(), &pins, 0, start);
+        return Ok(Admission { report, receipt: Some(receipt()) });
+    }
+    let lock = store.lock_unswept(&format!("sovai, bringing in model {model}"))?;
+    let (findings, hashed) = run.bring_in(&lock)?;
+    let receipt = findings.is_empty().then(receipt);
+    Ok(Admission { report: Report::new(findings, &pins, hashed, start), receipt })
+}
+
+/// Whether the store has something under the name of every blob. A model of no files must have been admitted before.
+fn is_stored(store: &Store, pins: &[FilePin]) -> bool {
+    match pins {
+        [] => store.has_blob(&ModelArtifact::new(pins).digest),
+        pins => pins.iter().all(|pin| store.has_blob(&pin.sha256)),
+    }
+}
+
+struct Run<'a> {
+    artifact: ModelArtifact,
+    pins: &'a [FilePin],
+    source: &'a Path,
+    /// Nothing when the source is gone.
+    opened: Option<&'a Source>,
+    store: &'a Store,
+    options: &'a Options,
+    reporter: &'a dyn Reporter,
+}
+
+impl Run<'_> {
+    /// Whether receipts answer for every file of the source and of the store. Takes no lock and writes nothing: what
+    /// changes in the meantime shows as a receipt that does not fit, and then the careful way is taken.
+    fn is_unchanged(&self) -> Result<bool, VerifyError> {
+        if let Some(opened) = self.opened {
+            let Checked { findings, work } = compare(opened, self.pins, self.options)?;
+            let receipts = SourceReceipts::load(self.store, self.source);
+            if !findings.is_empty() || !work.iter().all(|work| work.is_answered(&receipts, self.options)) {
+                return Ok(false);
+            }
+        }
+        let blobs = BlobReceipts::load(self.store);
+        Ok(self.digests().iter().all(|digest| blobs.is_good(digest))
+            && self.store.tree_is_whole(&self.artifact.digest, self.pins)
+            && self.store.index()?.iter().any(|entry| entry.digest == self.artifact.digest))
+    }
+
+    /// Every blob of the model: its files, its config, its manifest.
+    fn digests(&self) -> BTreeSet<Sha256> {
+        let own = [self.artifact.digest, self.artifact.config_digest];
+        self.pins.iter().map(|pin| pin.sha256).chain(own).collect()
+    }
+
+    /// Gives the findings and the number of bytes that were read.
+    fn bring_in(&self, lock: &StoreLock) -> Result<(Vec<Finding>, u64), VerifyError> {
+        let mut blobs = BlobReceipts::load(self.store);
+        blobs.across(|_| self.store.sweep(lock))?;
+        let mut receipts = SourceReceipts::load(self.store, self.source);
+        let done = self.steps(lock, &mut blobs, &mut receipts);
+        // Also after a failure: what was verified need not be read again.
+        let saved = blobs.save().and_then(|()| match self.opened {
+            Some(_) => receipts.save(&paths(self.pins)),
+            None => Ok(()),
+        });
+        let done = done?;
+        saved?;
+        Ok(done)
+    }
+
+    fn steps(
+        &self,
+        lock: &StoreLock,
+        blobs: &mut BlobReceipts<'_>,
+        receipts: &mut SourceReceipts,
+    ) -> Result<(Vec<Finding>, u64), VerifyError> {
+        let Checked { mut findings, work } = match self.opened {
+            Some(opened) => compare(opened, self.pins, self.options)?,
+            None => Checked { findings: self.stored_sizes(), work: Vec::new() },
+        };
+        // A source that lacks a file or has one too many gives no model: then nothing is copied, only read.
+        let may_copy = findings.is_empty();
+
+        // First the store's own copies that nobody vouches for.
+        let mut hashed = self.check_stored(blobs, &mut findings)?;
+
+        // Then the source; the first file of each digest that the store lacks is copied while it is hashed.
+        let mut wanted: BTreeSet<Sha256> = BTreeSet::new();
+        let mut jobs: Vec<(&Work<'_>, bool)> = Vec::new();
+        for work in &work {
+            let copy = may_copy && !blobs.is_good(&work.pin.sha256) && wanted.insert(work.pin.sha256);
+            if copy || !work.is_answered(receipts, self.options) {
+                jobs.push((work, copy));
+            }
+        }
+        largest_first(&mut jobs, |(work, _)| work.pin);
+        self.check_space(FilePin::total(jobs.iter().filter(|(_, copy)| *copy).map(|(work, _)| work.pin)))?;
+        settle(jobs.iter().filter_map(|(work, _)| work.state.as_ref()));
+        let total = FilePin::total(jobs.iter().map(|(work, _)| work.pin));
+        let progress = Progress::new(self.reporter, total.saturating_add(hashed));
+        progress.begin_at(hashed);
+        let results = pool(&jobs, self.options, |(work, copy), buffer| {
+            self.read(work, *copy, buffer, &progress).map(|(read, stored)| (work.pin, read, stored))
+        });
+        hashed = progress.done();
+        let results = results.map_err(|error| self.with_space(error, &jobs))?;
+        progress.finish(&self.source.to_string_lossy());
+        for (pin, read, stored) in results {
+            if stored {
+                blobs.set_good(&pin.sha256);
+            }
+            findings.extend(judge(pin, read, Some(receipts)));
+        }
+        if findings.is_empty() {
+            findings = self.make_model(lock, blobs)?;
+        }
+        Ok((findings, hashed))
+    }
+
+    /// Hashes those blobs of the model that are there and have no receipt, or all of them in a full run. One that is
+    /// damaged will be replaced from the source; without a source it is a finding. Gives the number of bytes read.
+    fn check_stored(
+        &self,
+        blobs: &mut BlobReceipts<'_>,
+        findings: &mut Vec<Finding>,
+    ) -> Result<u64, VerifyError> {
+        let full = self.options.reread == Reread::Full;
+        let by_digest: BTreeMap<Sha256, &FilePin> = self.pins.iter().map(|pin| (pin.sha256, pin)).collect();
+        let mut jobs: Vec<&FilePin> = by_digest
+            .into_values()
+            .filter(|pin| (full || !blobs.is_good(&pin.sha256)) && self.store.has_blob(&pin.sha256))
+            .collect();
+        largest_first(&mut jobs, |pin| pin);
+        let progress = Progress::new(self.reporter, FilePin::total(jobs.iter().copied()));
+        let results =
+            pool(&jobs, self.options, |pin, buffer| Ok((*pin, self.hash_blob(pin, buffer, &progress)?)))?;
+        for (pin, found) in results {
+            if found == Some(pin.sha256) {
+                blobs.set_good(&pin.sha256);
+                continue;
+            }
+            blobs.forget(&pin.sha256);
+            if self.opened.is_none() {
+                let path = pin.path.as_str().to_owned();
+                findings.push(Finding::StoredDamaged { path, expected: pin.sha256, found });
+            } else {
+                let note = Event::new(EventKind::Note, Step::Store, pin.path.as_str())
+                    .message("the store's copy is damaged and is replaced from the source");
+                self.reporter.report(note);
+            }
+        }
+        Ok(progress.done())
+    }
+
+    /// The findings about the lengths of the store's blobs, for a source that is gone.
+    fn stored_sizes(&self) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        for pin in self.pins {
+            let found = fs_err::symlink_metadata(self.store.blob(&pin.sha256)).map_or(0, |meta| meta.len());
+            if found != pin.size {
+                let path = pin.path.as_str().to_owned();
+                findings.push(Finding::Size { path, expected: pin.size, found });
+            }
+        }
+        findings
+    }
+
+    /// The digest of a blob's bytes; nothing when it is no readable file of the right length.
+    fn hash_blob(
+        &self,
+        pin: &FilePin,
+        buffer: &mut [u8],
+        progress: &Progress<'_>,
+    ) -> Result<Option<Sha256>, VerifyError> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let Ok(fd) = rustix::fs::open(self.store.blob(&pin.sha256), flags, Mode::empty()) else {
+            return Ok(None);
+        };
+        let file = File::from(fd);
+        let outcome = hash(&file, pin.size, None, pin.path.as_str(), buffer, &self.options.cancel, progress)?;
+        Ok(match outcome {
+            Outcome::Digest(digest) => Some(digest),
+            Outcome::OtherLength | Outcome::Failed(_) => None,
+        })
+    }
+
+    /// Reads a file of the source; says whether its bytes are in the store now.
+    fn read(
+        &self,
+        work: &Work<'_>,
+        copy: bool,
+        buffer: &mut [u8],
+        progress: &Progress<'_>,
+    ) -> Result<(Read, bool), VerifyError> {
+        let Some(opened) = self.opened else {
+            return Err(VerifyError::SourceMissing { path: self.source.to_owned() });
+        };
+        let (path, size, cancel) = (&work.pin.path, work.pin.size, &self.options.cancel);
+        if !copy {
+            return Ok((read_file(opened, path, size, None, buffer, cancel, progress)?, false));
+        }
+        let mut stage = self.store.stage()?;
+        let read = read_file(opened, path, size, Some(&mut stage), buffer, cancel, progress)?;
+        let right = matches!(&read, Ok((digest, _)) if *digest == work.pin.sha256);
+        if right {
+            stage.commit(&work.pin.sha256)?;
+        }
+        Ok((read, right))
+    }
+
+    fn check_space(&self, needed: u64) -> Result<(), VerifyError> {
+        if needed == 0 {
+            return Ok(());
+        }
+        let (needed, free) = (needed.saturating_add(SPARE), self.store.free_bytes()?);
+        if needed > free {
+            return Err(VerifyError::NoSpace { needed, free, path: self.store.root().to_owned() });
+        }
+        Ok(())
+    }
+
+    /// A disk that another one filled in the meantime is told like one that was full from the start.
+    fn with_space(&self, error: VerifyError, jobs: &[(&Work<'_>, bool)]) -> VerifyError {
+        match (error, self.store.free_bytes()) {
+            (VerifyError::Store(StoreError::NoSpace { .. }), Ok(free)) => VerifyError::NoSpace {
+                needed: FilePin::total(jobs.iter().filter(|(_, copy)| *copy).map(|(work, _)| work.pin)),
+                free,
+                path: self.store.root().to_owned(),
+            },
+            (error, _) => error,
+        }
+    }
+
+    /// Writes manifest and config, refers to them from the index, and makes the tree.
+    fn make_model(
+        &self,
+        lock: &StoreLock,
+        blobs: &mut BlobReceipts<'_>,
+    ) -> Result<Vec<Finding>, VerifyError> {
+        for bytes in [&self.artifact.config, &self.artifact.manifest] {
+            let digest = self.store.put(bytes)?;
+            blobs.set_good(&digest);
+        }
+        self.store.add_to_index(lock, &self.artifact.descriptor())?;
+        blobs.across(|blobs| {
+            // Those that changed since they were hashed were forgotten just now.
+            let lost: Vec<Finding> = self
+                .pins
+                .iter()
+                .filter(|pin| !blobs.is_good(&pin.sha256))
+                .map(|pin| Finding::StoredDamaged {
+                    path: pin.path.as_str().to_owned(),
+                    expected: pin.sha256,
+                    found: None,
+                })
+                .collect();
+            if lost.is_empty() {
+                self.store.make_tree(lock, &self.artifact.digest, self.pins)?;
+            }
+            Ok(lost)
+        })
+    }
 }

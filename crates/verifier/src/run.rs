@@ -1,10 +1,17 @@
 //! A verification from its pins to its report.
-use crate::finding::Finding;
-use crate::{Options, VerifyError};
-use sovai_core::{FilePin, Reporter};
-use sovai_store::Store;
+
+use crate::error::VerifyError;
+use crate::finding::{Finding, Kind};
+use crate::hash::{Outcome, Progress, hash, pool};
+use crate::identity::{FsId, Identity, is_regular, settle, size, unchanged};
+use crate::receipts::SourceReceipts;
+use crate::walk::{Entry, Source, Walked, open_finding};
+use crate::{Cancel, Options, Reread};
+use sovai_core::{FilePin, PathSet, RelPath, Reporter, Sha256};
+use sovai_store::{Stage, Store};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 /// What a verification found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +28,23 @@ pub struct Report {
     pub elapsed: Duration,
 }
 
-/// Verifies a source against its pins; reads only, but for receipts in `store`.
+impl Report {
+    pub(crate) fn new(mut findings: Vec<Finding>, pins: &[FilePin], hashed: u64, start: Instant) -> Self {
+        findings.sort_by(|a, b| a.subject().cmp(b.subject()));
+        Self {
+            findings,
+            files: pins.len() as u64,
+            bytes: FilePin::total(pins),
+            hashed,
+            elapsed: start.elapsed(),
+        }
+    }
+}
+
+/// Verifies a source, a folder or a single file, against its pins; reads only.
+///
+/// With a store, files that did not change since they were verified are not read again (see [`Reread`]), and receipts of
+/// those that were are written there. Findings are in the report; an error means that the check could not be done.
 pub fn verify(
     source: &Path,
     pins: &[FilePin],
@@ -29,16 +52,250 @@ pub fn verify(
     store: Option<&Store>,
     reporter: &dyn Reporter,
 ) -> Result<Report, VerifyError> {
-    let _ = (pins, options, store, reporter);
-    Err(VerifyError::SourceMissing { path: source.to_owned() })
+    let start = Instant::now();
+    let pins = checked(source, pins)?;
+    let opened = Source::open(source)?;
+    let Checked { mut findings, work } = compare(&opened, &pins, options)?;
+    let mut receipts = store.map(|store| SourceReceipts::load(store, source));
+    let mut jobs: Vec<&Work<'_>> = work
+        .iter()
+        .filter(|work| !receipts.as_ref().is_some_and(|receipts| work.is_answered(receipts, options)))
+        .collect();
+    largest_first(&mut jobs, |work| work.pin);
+    if receipts.is_some() {
+        settle(jobs.iter().filter_map(|work| work.state.as_ref()));
+    }
+    let progress = Progress::new(reporter, FilePin::total(jobs.iter().map(|work| work.pin)));
+    let results = pool(&jobs, options, |work, buffer| {
+        let path = &work.pin.path;
+        let read = read_file(&opened, path, work.pin.size, None, buffer, &options.cancel, &progress)?;
+        Ok((work.pin, read))
+    })?;
+    progress.finish(&source.to_string_lossy());
+    for (pin, read) in results {
+        findings.extend(judge(pin, read, receipts.as_mut()));
+    }
+    if let Some(receipts) = receipts {
+        receipts.save(&paths(&pins))?;
+    }
+    Ok(Report::new(findings, &pins, progress.done(), start))
 }
 
-/// Hashes every file of a source, for a lock.
+/// Hashes every file of a source, for a lock; sorted by path.
+///
+/// What could not be verified later (links, special files, bad or colliding names) is [`VerifyError::Unfit`].
 pub fn digest_source(
     source: &Path,
     options: &Options,
     reporter: &dyn Reporter,
 ) -> Result<Vec<FilePin>, VerifyError> {
-    let _ = (options, reporter);
-    Err(VerifyError::SourceMissing { path: source.to_owned() })
+    let opened = Source::open(source)?;
+    let Walked { files, mut findings, .. } = opened.walk(&options.cancel)?;
+    let mut set = PathSet::default();
+    for entry in files.values() {
+        if let Err(with) = set.insert(&entry.path) {
+            findings.push(Finding::Collision { path: entry.path.as_str().to_owned(), with });
+        }
+    }
+    let unfit = |findings| Err(VerifyError::Unfit { path: source.to_owned(), findings });
+    if !findings.is_empty() {
+        return unfit(findings);
+    }
+    let mut jobs: Vec<&Entry> = files.values().collect();
+    jobs.sort_by(|a, b| b.size.cmp(&a.size).then_with(|| a.path.cmp(&b.path)));
+    let progress = Progress::new(reporter, jobs.iter().fold(0, |sum, entry| sum.saturating_add(entry.size)));
+    let results = pool(&jobs, options, |entry, buffer| {
+        let read = read_file(&opened, &entry.path, entry.size, None, buffer, &options.cancel, &progress)?;
+        Ok(read.map(|(sha256, _)| FilePin { path: entry.path.clone(), size: entry.size, sha256 }))
+    })?;
+    progress.finish(&source.to_string_lossy());
+    let mut pins = Vec::with_capacity(results.len());
+    for result in results {
+        match result {
+            Ok(pin) => pins.push(pin),
+            Err(finding) => findings.push(finding),
+        }
+    }
+    if !findings.is_empty() {
+        return unfit(findings);
+    }
+    pins.sort();
+    Ok(pins)
+}
+
+/// The pins, sorted, once it is sure that they do not contradict one another.
+pub(crate) fn checked(source: &Path, pins: &[FilePin]) -> Result<Vec<FilePin>, VerifyError> {
+    let mut set = PathSet::default();
+    for pin in pins {
+        set.insert(&pin.path).map_err(|with| VerifyError::Pins {
+            path: source.to_owned(),
+            reason: format!("`{}` collides with `{with}`", pin.path),
+        })?;
+    }
+    let mut sizes: BTreeMap<Sha256, &FilePin> = BTreeMap::new();
+    for pin in pins {
+        let other = *sizes.entry(pin.sha256).or_insert(pin);
+        if other.size != pin.size {
+            return Err(VerifyError::Pins {
+                path: source.to_owned(),
+                reason: format!("`{}` and `{}` have one digest and two sizes", other.path, pin.path),
+            });
+        }
+    }
+    let mut pins = pins.to_vec();
+    pins.sort();
+    Ok(pins)
+}
+
+/// A pinned file that is there, as long as it should be.
+#[derive(Debug)]
+pub(crate) struct Work<'a> {
+    pub(crate) pin: &'a FilePin,
+    pub(crate) state: Option<Identity>,
+}
+
+impl Work<'_> {
+    /// Whether a receipt says that the file has its pinned digest.
+    pub(crate) fn is_answered(&self, receipts: &SourceReceipts, options: &Options) -> bool {
+        options.reread == Reread::UseReceipts
+            && receipts.digest(self.pin.path.as_str(), self.state.as_ref()) == Some(self.pin.sha256)
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Checked<'a> {
+    pub(crate) findings: Vec<Finding>,
+    pub(crate) work: Vec<Work<'a>>,
+}
+
+/// Walks the source and compares what is there with what is pinned; reads no file.
+pub(crate) fn compare<'a>(
+    source: &Source,
+    pins: &'a [FilePin],
+    options: &Options,
+) -> Result<Checked<'a>, VerifyError> {
+    if let Some(name) = source.single_name()
+        && (pins.len() != 1 || pins[0].path.as_str() != name)
+    {
+        let found: Vec<String> = pins.iter().take(3).map(|pin| format!("`{}`", pin.path)).collect();
+        return Err(VerifyError::Pins {
+            path: source.path().to_owned(),
+            reason: format!(
+                "a source of one file has one pin, `{name}`; found {} ({})",
+                pins.len(),
+                found.join(", ")
+            ),
+        });
+    }
+    let Walked { mut files, folders, mut findings } = source.walk(&options.cancel)?;
+    let told: BTreeSet<String> = findings.iter().map(|finding| finding.subject().to_owned()).collect();
+    let mut work = Vec::new();
+    for pin in pins {
+        let path = pin.path.as_str();
+        if let Some(entry) = files.remove(path) {
+            if entry.size == pin.size {
+                work.push(Work { pin, state: entry.identity });
+            } else {
+                findings.push(Finding::Size { path: path.to_owned(), expected: pin.size, found: entry.size });
+            }
+        } else if folders.contains(path) {
+            findings.push(Finding::NotRegular { path: path.to_owned(), found: Kind::Folder });
+        } else if !told.contains(path) {
+            findings.push(Finding::Missing { path: path.to_owned() });
+        }
+    }
+    let mut folds: BTreeMap<String, String> =
+        pins.iter().map(|pin| (pin.path.fold(), pin.path.as_str().to_owned())).collect();
+    for (path, entry) in files {
+        let with = folds.insert(entry.path.fold(), path.clone());
+        findings.push(match with {
+            Some(with) => Finding::Collision { path, with },
+            None => Finding::Extra { path },
+        });
+    }
+    Ok(Checked { findings, work })
+}
+
+/// Largest file first: a large one begun last would run alone at the end.
+pub(crate) fn largest_first<T>(jobs: &mut [T], pin: impl Fn(&T) -> &FilePin) {
+    jobs.sort_by(|a, b| {
+        let (a, b) = (pin(a), pin(b));
+        b.size.cmp(&a.size).then_with(|| a.path.cmp(&b.path))
+    });
+}
+
+/// Digest and state of a file that was read whole, or what was found instead. The state is there if a later change is
+/// sure to show in it.
+pub(crate) type Read = Result<(Sha256, Option<Identity>), Finding>;
+
+/// Reads and hashes a file of a source; what is hashed also goes into `sink`.
+pub(crate) fn read_file(
+    source: &Source,
+    path: &RelPath,
+    expected: u64,
+    sink: Option<&mut Stage>,
+    buffer: &mut [u8],
+    cancel: &Cancel,
+    progress: &Progress<'_>,
+) -> Result<Read, VerifyError> {
+    let text = path.as_str();
+    let unreadable = |error: String| Ok(Err(Finding::Unreadable { path: text.to_owned(), error }));
+    let changed = || Ok(Err(Finding::ChangedDuringRead { path: text.to_owned() }));
+    let file = match source.open_file(path) {
+        Ok(file) => file,
+        Err(error) => return Ok(Err(open_finding(text, error))),
+    };
+    let now = SystemTime::now();
+    let before = match rustix::fs::fstat(&file) {
+        Ok(stat) => stat,
+        Err(error) => return unreadable(error.to_string()),
+    };
+    if !is_regular(&before) {
+        let found = crate::walk::kind(rustix::fs::FileType::from_raw_mode(before.st_mode));
+        return Ok(Err(Finding::NotRegular { path: text.to_owned(), found }));
+    }
+    if size(&before) != expected {
+        return changed();
+    }
+    // A reflink copies nothing and can no longer be changed through the source: then it is the clone that is hashed.
+    let outcome = match sink {
+        Some(stage) if rustix::fs::ioctl_ficlone(stage.file(), &file).is_ok() => {
+            hash(stage.file(), expected, None, text, buffer, cancel, progress)?
+        }
+        sink => hash(&file, expected, sink, text, buffer, cancel, progress)?,
+    };
+    let digest = match outcome {
+        Outcome::Digest(digest) => digest,
+        Outcome::OtherLength => return changed(),
+        Outcome::Failed(error) => return unreadable(error.to_string()),
+    };
+    let after = rustix::fs::fstat(&file);
+    if !after.is_ok_and(|after| unchanged(&before, &after)) {
+        return changed();
+    }
+    let state = FsId::of(&file).map(|fs| Identity::new(fs, &before)).filter(|state| state.is_settled(now));
+    Ok(Ok((digest, state)))
+}
+
+/// Compares what was read with the pin, and keeps the receipts in step.
+pub(crate) fn judge(pin: &FilePin, read: Read, receipts: Option<&mut SourceReceipts>) -> Option<Finding> {
+    let path = pin.path.as_str();
+    let (state, finding) = match read {
+        Ok((digest, state)) if digest == pin.sha256 => (state, None),
+        Ok((found, _)) => {
+            (None, Some(Finding::Digest { path: path.to_owned(), expected: pin.sha256, found }))
+        }
+        Err(finding) => (None, Some(finding)),
+    };
+    match (receipts, state) {
+        (Some(receipts), Some(state)) => receipts.set(path, state, pin.sha256),
+        (Some(receipts), None) => receipts.remove(path),
+        (None, _) => {}
+    }
+    finding
+}
+
+/// The paths of pins, as receipts want them.
+pub(crate) fn paths(pins: &[FilePin]) -> BTreeSet<&str> {
+    pins.iter().map(|pin| pin.path.as_str()).collect()
 }
