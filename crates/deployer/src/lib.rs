@@ -30,6 +30,6 @@ mod wait;
 pub use blueprint::{Blueprint, Folder, GatewayImageRef, Hidden, ModelRef, TlsFiles};
 pub use error::{DeployError, Failure, Restored};
 pub use execute::{AdmittedPlan, Answer, Executor, Outcome, Question};
-pub use ops::{Down, ServiceStatus, StackStatus, down, status};
+pub use ops::{Down, ServiceStatus, StackStatus, down, forget, status};
 pub use plan::{Action, Observed, Plan, What, plan};
 pub use spec::{Ready, SpecError};

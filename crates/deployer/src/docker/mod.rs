@@ -54,9 +54,9 @@ impl Default for Deadlines {
     fn default() -> Self {
         Self {
             read: Duration::from_secs(30),
-            write: Duration::from_secs(60),
-            start: Duration::from_secs(120),
-            load: Duration::from_secs(1800),
+            write: Duration::from_mins(1),
+            start: Duration::from_mins(2),
+            load: Duration::from_mins(30),
         }
     }
 }
@@ -360,4 +360,4 @@ impl ContainerEngine for Docker {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

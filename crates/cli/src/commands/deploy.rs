@@ -1,0 +1,174 @@
+//! `sovai deploy`: verify, plan, launch, wait until ready, ask one real question.
+
+use crate::args::DeployArgs;
+use crate::ctx::Ctx;
+use crate::error::{CliError, as_data};
+use crate::exit::Exit;
+use crate::findings;
+use crate::output::{Outcome, safe_line};
+use crate::signals::interrupted;
+use crate::stack::{Host, Pinned, plan};
+use serde::Serialize;
+use sovai_core::{Name, Reporter};
+use sovai_deployer::docker::Docker;
+use sovai_deployer::{Executor, Outcome as Deployed, Question};
+use sovai_manifest::Auth;
+use sovai_store::Store;
+use sovai_verifier::{Finding, Options, Receipt, Reread, VerifyError};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Body<'a> {
+    stack: &'a Name,
+    #[serde(flatten)]
+    deployed: &'a Deployed,
+    gateway: Option<String>,
+    unchanged: &'a [String],
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &DeployArgs, ctx: &Ctx) -> Result<Exit, CliError> {
+    let pinned = Pinned::load(&args.manifest, ctx)?;
+    let store = ctx.open_store()?;
+    let folder = store.stack(pinned.name());
+    let _lock = folder.lock("sovai deploy")?;
+    let interrupt = ctx.interrupt()?.clone();
+    let cancel = interrupt.cancel();
+    let question = Question {
+        prompt: args.question.clone().unwrap_or_else(|| Question::default().prompt),
+        ..Question::default()
+    };
+    let options = Options {
+        threads: ctx.threads(args.reading.threads),
+        cancel: cancel.clone(),
+        reread: if args.reading.full { Reread::Full } else { Reread::UseReceipts },
+    };
+    let reporter = ctx.reporter();
+    let work = async {
+        let engine = Docker::connect(Some(&ctx.settings.host)).await?;
+        let host = Host::look(&engine).await?;
+        let blueprint = pinned.blueprint(&engine, &host, store.root(), args.timeout).await?;
+        // What can be known now is said now, not after an hour of hashing.
+        plan(&engine, &blueprint, Some(&folder)).await?;
+        let receipts = match admit(&pinned, &store, &options, &*reporter)? {
+            Ok(receipts) => receipts,
+            Err(found) => return Ok(Err(found)),
+        };
+        let (plan, _) = plan(&engine, &blueprint, Some(&folder)).await?;
+        let admitted = plan.admit(&receipts)?;
+        let executor = Executor {
+            engine: &engine,
+            store: &store,
+            gateway_image: &host.image,
+            cancel: &cancel,
+            question: &question,
+        };
+        let deployed = executor.run(&admitted, &*reporter).await?;
+        Ok::<_, CliError>(Ok((deployed, admitted.plan().unchanged.clone())))
+    };
+    let result = ctx.block_on(work)?;
+    drop(reporter);
+    match result? {
+        Ok((deployed, unchanged)) => finish(&pinned, &deployed, &unchanged, ctx),
+        Err(_) if interrupt.is_set() => Err(interrupted()),
+        Err(found) => Err(mismatch(&pinned, &found)),
+    }
+}
+
+type Found = BTreeMap<Name, Vec<Finding>>;
+
+/// Verifies every model and brings it into the store: a receipt for each, or what was found.
+fn admit(
+    pinned: &Pinned,
+    store: &Store,
+    options: &Options,
+    reporter: &dyn Reporter,
+) -> Result<Result<BTreeMap<Name, Receipt>, Found>, CliError> {
+    let (mut receipts, mut found) = (BTreeMap::new(), Found::new());
+    for (name, pins) in &pinned.resolved.models {
+        let source = pinned.file.local_source(name)?;
+        let admission = match sovai_verifier::admit(name, &source, pins, store, options, reporter) {
+            Err(VerifyError::Unfit { findings, .. }) => {
+                found.insert(name.clone(), findings);
+                continue;
+            }
+            admission => admission?,
+        };
+        match admission.receipt {
+            Some(receipt) => {
+                receipts.insert(name.clone(), receipt);
+            }
+            None => {
+                found.insert(name.clone(), admission.report.findings);
+            }
+        }
+    }
+    Ok(if found.is_empty() { Ok(receipts) } else { Err(found) })
+}
+
+fn mismatch(pinned: &Pinned, found: &Found) -> CliError {
+    let mut details = String::new();
+    let mut data = Vec::new();
+    for (model, list) in found {
+        let _ = writeln!(details, "model {model}:");
+        details.push_str(&findings::text(list));
+        data.extend(findings::of_model(model, as_data(list)));
+    }
+    let models: Vec<_> = found.keys().map(ToString::to_string).collect();
+    CliError::new(Exit::Mismatch, format!("model {} is not what was pinned; nothing was started", models.join(", ")))
+        .with_details(details)
+        .with_findings(data)
+        .hint(format!(
+            "bring the pinned bytes again, then: sovai verify {}",
+            safe_line(&pinned.file.path.display().to_string())
+        ))
+}
+
+fn finish(pinned: &Pinned, deployed: &Deployed, unchanged: &[String], ctx: &Ctx) -> Result<Exit, CliError> {
+    let gateway = pinned.manifest().gateway.as_ref();
+    let url = gateway.map(|gateway| base_url(gateway.listen, gateway.tls.is_some()));
+    let mut text = String::new();
+    if deployed.changed {
+        let _ = writeln!(text, "stack {} serves, generation {}", pinned.name(), deployed.generation);
+    } else {
+        let _ = writeln!(text, "stack {} is as the manifest says, nothing to change (generation {})", pinned.name(), deployed.generation);
+    }
+    for answer in &deployed.answers {
+        let _ = writeln!(text, "  {} answered: {}", safe_line(&answer.model), safe_line(answer.text.trim()));
+    }
+    if let (Some(url), Some(gateway)) = (&url, gateway) {
+        let _ = writeln!(text, "  endpoint  {url}");
+        match &deployed.key_file {
+            Some(path) if gateway.auth == Auth::Keys => {
+                let _ = writeln!(text, "  key       in {}", safe_line(&path.display().to_string()));
+            }
+            _ => text.push_str("  key       none is asked for (`auth: none`)\n"),
+        }
+    }
+    for left in &deployed.leftovers {
+        ctx.out.warn(&format!("{}: could not be done; the next deploy tries again", safe_line(left)));
+    }
+    ctx.finish(Outcome {
+        exit: Exit::Done,
+        findings: Vec::new(),
+        body: Body { stack: pinned.name(), deployed, gateway: url, unchanged },
+        text,
+    })
+}
+
+/// Where clients go. An address that stands for all of the host's is shown as the loopback one.
+fn base_url(listen: SocketAddr, tls: bool) -> String {
+    let scheme = if tls { "https" } else { "http" };
+    let mut shown = listen;
+    if listen.ip().is_unspecified() {
+        shown.set_ip(if listen.is_ipv4() {
+            std::net::Ipv4Addr::LOCALHOST.into()
+        } else {
+            std::net::Ipv6Addr::LOCALHOST.into()
+        });
+    }
+    format!("{scheme}://{shown}/v1")
+}

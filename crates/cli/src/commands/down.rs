@@ -1,0 +1,55 @@
+//! `sovai down`: takes a stack away, from labels alone.
+
+use crate::args::DownArgs;
+use crate::ctx::Ctx;
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::output::{Outcome, safe_line};
+use crate::stack::stack_name;
+use serde::Serialize;
+use sovai_core::Name;
+use sovai_deployer::docker::Docker;
+use sovai_deployer::{Down, down, forget};
+use std::fmt::Write as _;
+use std::time::Duration;
+
+/// How long a container may take to end before it is killed: long enough for open streams to drain.
+const GRACE: Duration = Duration::from_secs(15);
+
+#[derive(Serialize)]
+struct Body<'a> {
+    stack: &'a Name,
+    removed: &'a Down,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &DownArgs, ctx: &Ctx) -> Result<Exit, CliError> {
+    let name = stack_name(&args.target, ctx)?;
+    let folder = ctx.open_store()?.stack(&name);
+    let _lock = folder.lock("sovai down")?;
+    let reporter = ctx.reporter();
+    let removed = ctx.block_on(async {
+        let engine = Docker::connect(Some(&ctx.settings.host)).await?;
+        Ok::<_, CliError>(down(&engine, name.as_str(), GRACE, &*reporter).await?)
+    })??;
+    drop(reporter);
+    forget(&folder)?;
+    let mut text = String::new();
+    let kinds = [("container", &removed.containers), ("network", &removed.networks), ("image", &removed.images)];
+    for (kind, names) in kinds {
+        for name in names {
+            let _ = writeln!(text, "removed {kind} {}", safe_line(name));
+        }
+    }
+    if text.is_empty() {
+        let _ = writeln!(text, "nothing of stack {name} is there");
+    } else {
+        let _ = writeln!(text, "stack {name} is gone; its weights and keys stay in the store");
+    }
+    ctx.finish(Outcome {
+        exit: Exit::Done,
+        findings: Vec::new(),
+        body: Body { stack: &name, removed: &removed },
+        text,
+    })
+}

@@ -1,0 +1,142 @@
+//! What `plan` and `deploy` share: from a manifest to a plan.
+
+use crate::ctx::Ctx;
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::manifest::ManifestFile;
+use crate::output::safe_line;
+use sovai_core::Name;
+use sovai_deployer::archive::{GatewayImage, gateway_archive};
+use sovai_deployer::engine::{ContainerEngine, EngineInfo};
+use sovai_deployer::{Blueprint, DeployError, GatewayImageRef, ModelRef, Observed, Plan, preflight};
+use sovai_manifest::{Manifest, Resolved, resolve};
+use sovai_store::{StackDir, model_manifest};
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+/// A manifest whose every file and image is pinned.
+#[derive(Debug)]
+pub(crate) struct Pinned {
+    /// The manifest.
+    pub(crate) file: ManifestFile,
+    /// Its pins.
+    pub(crate) resolved: Resolved,
+}
+
+impl Pinned {
+    /// Reads a manifest and its lock, and refuses what is pinned nowhere.
+    pub(crate) fn load(path: &Path, ctx: &Ctx) -> Result<Self, CliError> {
+        let file = ManifestFile::load(path, ctx.out)?;
+        let lock = file.lock()?;
+        let resolved = resolve(&file.manifest, lock.as_ref());
+        if let Some((first, others)) = resolved.unpinned.split_first() {
+            let mut error = CliError::new(Exit::Refused, safe_line(&first.to_string()));
+            for other in others {
+                error = error.cause(format!("also {}", safe_line(&other.to_string())));
+            }
+            let lock = format!("sovai lock {}", safe_line(&path.display().to_string()));
+            return Err(error.hint(format!("pin it in the manifest, or make the lock: {lock}")));
+        }
+        Ok(Self { file, resolved })
+    }
+
+    /// The manifest itself.
+    pub(crate) fn manifest(&self) -> &Manifest {
+        &self.file.manifest
+    }
+
+    /// The stack's name.
+    pub(crate) fn name(&self) -> &Name {
+        &self.file.manifest.name
+    }
+
+    /// Resolves everything that the manifest names; asks the engine for images, reads certificates and secrets.
+    pub(crate) async fn blueprint<E: ContainerEngine>(
+        &self,
+        engine: &E,
+        host: &Host,
+        store: &Path,
+        ready_deadline_s: Option<u32>,
+    ) -> Result<Blueprint<'_>, CliError> {
+        let manifest = self.manifest();
+        let folder = self.file.resolve(Path::new(""));
+        // Mounts need absolute paths.
+        let store = std::path::absolute(store)
+            .map_err(|error| CliError::new(Exit::Internal, "the working folder is gone").source(&error))?;
+        let models = self.resolved.models.iter().map(|(name, files)| {
+            let digest = model_manifest(files).1;
+            let tree = sovai_store::tree_path(&store, &digest);
+            (name.clone(), ModelRef { digest, tree, files: files.clone() })
+        });
+        Ok(Blueprint {
+            manifest,
+            models: models.collect(),
+            images: preflight::images(engine, &host.info, manifest, &self.resolved.images).await?,
+            gateway_image: GatewayImageRef { id: host.image.id, tag: host.image.tag.clone() },
+            tls: preflight::tls(manifest, &folder)?,
+            secrets: preflight::secrets(manifest, &folder)?,
+            stack_dir: store.join("stacks").join(manifest.name.as_str()),
+            host_memory: host.info.memory,
+            ready_deadline_s,
+        })
+    }
+}
+
+/// The container host, and the image that this binary makes for it.
+#[derive(Debug)]
+pub(crate) struct Host {
+    /// What the engine says.
+    pub(crate) info: EngineInfo,
+    /// The gateway's image.
+    pub(crate) image: GatewayImage,
+}
+
+impl Host {
+    /// Asks the engine, and makes the image out of the running binary.
+    pub(crate) async fn look<E: ContainerEngine>(engine: &E) -> Result<Self, CliError> {
+        let info = engine.info().await?;
+        let own = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+        if info.arch != own {
+            let message =
+                format!("the container host is {}, this sovai is {own}: it could not run there", safe_line(&info.arch));
+            return Err(CliError::new(Exit::Resources, message).hint("use the sovai binary for that architecture"));
+        }
+        // Not `current_exe`: that names a path, where an upgrade may already have put another binary.
+        let binary = fs_err::read("/proc/self/exe").map_err(CliError::internal)?;
+        let mut image = gateway_archive(&binary, own);
+        // Under the containerd store an image goes by the digest of its manifest.
+        if info.storage_driver == "overlayfs" {
+            image.id = image.manifest_id;
+        }
+        Ok(Self { image, info })
+    }
+}
+
+/// One look and one plan; also that nobody else holds the names and addresses that it needs.
+pub(crate) async fn plan<E: ContainerEngine>(
+    engine: &E,
+    blueprint: &Blueprint<'_>,
+    folder: Option<&StackDir>,
+) -> Result<(Plan, Observed), CliError> {
+    let observed = preflight::observe(engine, &blueprint.manifest.name, folder, blueprint).await?;
+    let plan = sovai_deployer::plan(blueprint, &observed).map_err(DeployError::from)?;
+    preflight::check(engine, &plan, &observed).await?;
+    Ok((plan, observed))
+}
+
+/// A stack's name from what a person typed: a name, or a manifest, which is then read for it.
+pub(crate) fn stack_name(target: &OsStr, ctx: &Ctx) -> Result<Name, CliError> {
+    let path = PathBuf::from(target);
+    let text = target.to_string_lossy();
+    let manifest = text.contains('/')
+        || matches!(path.extension().and_then(OsStr::to_str), Some("yaml" | "yml"))
+        || path.is_file();
+    if manifest {
+        return Ok(ManifestFile::load(&path, ctx.out)?.manifest.name);
+    }
+    Name::new(&text).map_err(|error| {
+        CliError::new(Exit::Usage, format!("`{}` is no stack's name", safe_line(&text)))
+            .source(&error)
+            .hint("give a stack's name or the path of its manifest; `sovai status` lists what is deployed")
+    })
+}

@@ -1,0 +1,98 @@
+//! Takes back what a failed deploy did, so that what served before serves again.
+
+use crate::engine::{ContainerEngine, ContainerStatus, EngineError};
+use crate::error::Restored;
+use crate::labels::Labelled as _;
+use crate::plan::Before;
+use crate::state::PENDING;
+use sovai_core::{Event, EventKind, Name, Reporter, Step};
+use sovai_store::StackDir;
+use std::fmt::Write as _;
+
+/// What a deploy has done so far.
+#[derive(Debug, Default)]
+pub(crate) struct Done {
+    /// Images loaded, by tag.
+    pub images: Vec<String>,
+    /// Folders published in the stack's folder.
+    pub folders: Vec<String>,
+    /// Networks created, by ID.
+    pub networks: Vec<String>,
+    /// Containers created, by name.
+    pub containers: Vec<String>,
+    /// Containers stopped, by name.
+    pub stopped: Vec<String>,
+    /// Containers started, by name.
+    pub started: Vec<String>,
+}
+
+impl Done {
+    /// Removes what was made, newest first, and starts again what served. Goes on after an error, so that as much as
+    /// can be is undone.
+    pub(crate) async fn undo<E: ContainerEngine>(
+        &self,
+        engine: &E,
+        plan_stack: &Name,
+        stack: &StackDir,
+        before: &Before,
+        reporter: &dyn Reporter,
+    ) -> Restored {
+        let mut left = Vec::new();
+        let mut note = |what: String, result: Result<(), EngineError>| {
+            let kind = if result.is_ok() { EventKind::Done } else { EventKind::Failed };
+            reporter.report(Event::new(kind, Step::Undo, what.as_str()));
+            if let Err(error) = result {
+                left.push(format!("{what}: {}", chain(&error)));
+            }
+        };
+        for name in self.containers.iter().rev().chain(&before.leftovers) {
+            // A name is noted before its container is made. Should somebody else have been quicker, it is not ours.
+            match engine.container(name).await {
+                Ok(Some(found)) if found.stack() == Some(plan_stack.as_str()) => {
+                    note(format!("remove container {name}"), engine.remove_container(&found.id).await);
+                }
+                Ok(_) => {}
+                Err(error) => note(format!("remove container {name}"), Err(error)),
+            }
+        }
+        for name in self.networks.iter().rev().chain(&before.leftover_networks) {
+            note(format!("remove network {name}"), engine.remove_network(name).await);
+        }
+        for name in &before.serving {
+            if !is_running(engine, name).await {
+                let started = engine.start_container(name).await;
+                note(format!("start container {name}"), started);
+            }
+        }
+        for tag in &self.images {
+            note(format!("remove image {tag}"), engine.remove_image(tag).await.map(drop));
+        }
+        for folder in self.folders.iter().map(String::as_str).chain([PENDING]) {
+            if let Err(error) = stack.remove(folder) {
+                left.push(format!("remove {folder}: {}", chain(&error)));
+            }
+        }
+        if !left.is_empty() {
+            Restored::Incomplete(left)
+        } else if before.serving.is_empty() {
+            Restored::Nothing
+        } else {
+            Restored::Previous(before.serving.iter().cloned().collect())
+        }
+    }
+}
+
+async fn is_running<E: ContainerEngine>(engine: &E, name: &str) -> bool {
+    matches!(engine.container(name).await, Ok(Some(c)) if c.status == ContainerStatus::Running)
+}
+
+/// An error and all its causes on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let _ = write!(text, ": {cause}");
+        source = cause.source();
+    }
+    text
+}
