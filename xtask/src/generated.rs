@@ -1,6 +1,7 @@
 //! Documentation that follows from the code: written by `generate`, compared by `check`.
 
 use crate::problem::{Problem, XtaskError};
+use sovai_manifest::Rule;
 use std::io::ErrorKind;
 use std::path::Path;
 
@@ -20,7 +21,31 @@ enum Part {
 }
 
 fn documents() -> Vec<Document> {
-    vec![]
+    vec![
+        Document {
+            path: "docs/schema/sovai-v1.schema.json",
+            part: Part::Whole,
+            content: format!("{:#}\n", sovai_manifest::schema()),
+        },
+        Document {
+            path: "docs/manifest.md",
+            part: Part::Section("rules"),
+            content: rules(sovai_manifest::rules()),
+        },
+    ]
+}
+
+/// The rules of the manifest as a table.
+fn rules(rules: &[Rule]) -> String {
+    let row =
+        |rule: &Rule| format!("| {} | {} | {} |\n", rule.code, cell(rule.title), cell(rule.explanation));
+    let head = "| code | what must hold | why |\n|---|---|---|\n".to_owned();
+    std::iter::once(head).chain(rules.iter().map(row)).collect()
+}
+
+/// Text that stays inside its cell.
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|").split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Compares what stands in the repository with what should.
@@ -31,7 +56,7 @@ pub(crate) fn check(root: &Path) -> Result<Vec<Problem>, XtaskError> {
         match document.render(&current) {
             Ok(expected) if expected == current => {}
             Ok(_) => {
-                problems.push(Problem::error(document.path, "is not current; run `cargo xtask generate`"))
+                problems.push(Problem::error(document.path, "is not current; run `cargo xtask generate`"));
             }
             Err(problem) => problems.push(problem),
         }
@@ -106,6 +131,12 @@ mod tests {
             let problem = section("new").render(text).unwrap_err().to_string();
             assert!(problem.contains(mark), "{problem}");
         }
+    }
+
+    #[test]
+    fn a_rule_stays_in_its_row() {
+        let rule = Rule { code: "SOV0001", title: "a | b", explanation: "first\n  second", example: "x" };
+        assert!(rules(&[rule]).ends_with("\n| SOV0001 | a \\| b | first second |\n"), "{}", rules(&[rule]));
     }
 
     #[test]
