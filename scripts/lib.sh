@@ -8,7 +8,12 @@ engine_image=sovai/engine-llama-cpp:local
 say() { printf '==> %s\n' "$*" >&2; }
 die() { printf 'error: %s\n' "$*" >&2; exit 1; }
 has() { command -v "$1" >/dev/null 2>&1; }
-as_root() { if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi; }
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then "$@"
+    elif has sudo; then sudo "$@"
+    else die "root is needed for: $*; run it by hand"
+    fi
+}
 
 # install PACKAGE...: Debian packages, by the machine's own package manager.
 install_packages() {
