@@ -23,12 +23,12 @@ pub(crate) struct Progress<'a> {
     reporter: &'a dyn Reporter,
     total: u64,
     done: AtomicU64,
-    last: Mutex<Instant>,
+    last: Mutex<Option<Instant>>,
 }
 
 impl<'a> Progress<'a> {
     pub(crate) fn new(reporter: &'a dyn Reporter, total: u64) -> Self {
-        Self { reporter, total, done: AtomicU64::new(0), last: Mutex::new(Instant::now()) }
+        Self { reporter, total, done: AtomicU64::new(0), last: Mutex::new(None) }
     }
 
     /// Counts bytes that were read before.
@@ -40,8 +40,8 @@ impl<'a> Progress<'a> {
         let done = self.done.fetch_add(bytes, Ordering::Relaxed) + bytes;
         // Whoever does not get the lock has nothing to say that the holder does not say just now.
         let Ok(mut last) = self.last.try_lock() else { return };
-        if last.elapsed() >= PROGRESS_PAUSE {
-            *last = Instant::now();
+        if last.is_none_or(|last| last.elapsed() >= PROGRESS_PAUSE) {
+            *last = Some(Instant::now());
             self.reporter.report(Event::progress(Step::Verify, subject, done, self.total));
         }
     }
