@@ -13,7 +13,7 @@ use tokio::net::{UnixListener, UnixStream};
 type Answer = (u16, String);
 
 struct Engine {
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
     host: String,
     asked: Arc<Mutex<Vec<(String, String)>>>,
 }
@@ -45,7 +45,7 @@ impl Engine {
             }
         });
         let host = format!("unix://{}", path.display());
-        Self { _folder: folder, host, asked }
+        Self { folder, host, asked }
     }
 
     async fn connect(&self) -> Docker {
@@ -178,7 +178,7 @@ async fn what_breaks_a_rule_is_never_asked_for() {
     assert!(matches!(docker.create_container(&root).await, Err(EngineError::Refused { .. })));
     // The engine's own socket, by its folder.
     let mut socket = full_spec();
-    socket.mounts[0].source = engine._folder.path().to_owned();
+    socket.mounts[0].source = engine.folder.path().to_owned();
     assert!(matches!(docker.create_container(&socket).await, Err(EngineError::Refused { .. })));
     for name in ["x?force=1", "../networks/x", "x#", "x%2f", "", "a b"] {
         assert!(matches!(docker.container(name).await, Err(EngineError::Refused { .. })), "{name}");

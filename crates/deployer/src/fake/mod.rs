@@ -193,12 +193,12 @@ impl FakeEngine {
 
     /// The `nth` call from now on of this kind (from 1) changes nothing and gives `error`.
     pub fn fail_on(&self, call: Call, nth: usize, error: EngineError) {
-        self.world().faults.push(Fault { call: Some(call), left: nth, error: Some(error), done: false });
+        self.world().faults.push(Fault { call, left: nth, error: Some(error), done: false });
     }
 
     /// The `nth` call from now on of this kind (from 1) does its work, but its answer is lost.
     pub fn lose_answer(&self, call: Call, nth: usize) {
-        self.world().faults.push(Fault { call: Some(call), left: nth, error: None, done: true });
+        self.world().faults.push(Fault { call, left: nth, error: None, done: true });
     }
 
     /// The engine dies after `calls` more calls: none after them changes anything or is answered.

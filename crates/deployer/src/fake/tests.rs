@@ -140,7 +140,7 @@ async fn waiting_and_following_last_until_the_end() {
     };
     let (code, followed, ()) =
         tokio::join!(engine.wait_container("once"), engine.follow_logs("once", Some(1), &mut sink), async {
-            other.end("once", 7)
+            other.end("once", 7);
         });
     followed.unwrap();
     assert_eq!(code.unwrap(), 7);

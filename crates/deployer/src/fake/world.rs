@@ -16,8 +16,8 @@ type ExecScript = Box<dyn FnMut(&ExecCall<'_>) -> ExecAnswer + Send>;
 
 /// A fault that waits for its call.
 pub(super) struct Fault {
-    /// Which call; `None`: any.
-    pub(super) call: Option<Call>,
+    /// Which call.
+    pub(super) call: Call,
     /// How many of them it still waits for.
     pub(super) left: usize,
     /// What the call gives; `None`: no answer.
@@ -97,11 +97,12 @@ impl World {
             Some(left) => *left -= 1,
             None => {}
         }
-        for fault in self.faults.iter_mut().filter(|fault| fault.call.is_none_or(|wanted| wanted == call)) {
+        for fault in self.faults.iter_mut().filter(|fault| fault.call == call) {
             fault.left = fault.left.saturating_sub(1);
         }
-        // A fault strikes once.
-        let Some(at) = self.faults.iter().position(|fault| fault.left == 0) else { return Fate::Works };
+        // A fault strikes once, and one of two for the same call waits for the next.
+        let due = |fault: &Fault| fault.call == call && fault.left == 0;
+        let Some(at) = self.faults.iter().position(due) else { return Fate::Works };
         let fault = self.faults.swap_remove(at);
         let error = fault.error.unwrap_or_else(|| no_answer(call, subject));
         if fault.done { Fate::Lost(error) } else { Fate::Fails(error) }

@@ -14,9 +14,16 @@ use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 /// Stacks of these tests; the number of the process follows.
 const PREFIX: &str = "test-deployer-";
+
+/// A test that takes longer hangs: some calls last as long as what they watch.
+const LONGEST: Duration = Duration::from_mins(3);
+
+/// This machine, as image platforms name it.
+pub(crate) const ARCH: &str = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
 
 pub(crate) struct Bench {
     pub(crate) docker: Docker,
@@ -31,21 +38,24 @@ pub(crate) fn on_engine(test: &str, body: impl AsyncFnOnce(&Bench)) {
         let docker = match Docker::connect(None).await {
             Ok(docker) => docker,
             Err(EngineError::Unreachable { .. }) if !required() => {
-                println!("NOT TESTED: no container engine here, so that `{test}` did nothing");
+                // Past the capture of output, so that it is seen also when the test passes.
+                writeln!(std::io::stderr(), "NOT TESTED: no container engine here; `{test}` did nothing")
+                    .unwrap();
                 return;
             }
             Err(error) => panic!("{error}: {:?}", std::error::Error::source(&error)),
         };
         remove_leftovers(&docker).await;
-        let image = gateway_archive(&program(test), "amd64");
+        let image = gateway_archive(&program(test), ARCH);
         let stack = format!("{PREFIX}{}-{test}", std::process::id());
         let bench = Bench { docker, image, stack };
         bench.docker.load_image(bench.image.archive.clone()).await.unwrap();
-        let outcome = AssertUnwindSafe(body(&bench)).catch_unwind().await;
+        let outcome = AssertUnwindSafe(tokio::time::timeout(LONGEST, body(&bench))).catch_unwind().await;
         remove(&bench.docker, &bench.stack).await;
         bench.docker.remove_image(&bench.image.tag).await.unwrap();
-        if let Err(panic) = outcome {
-            std::panic::resume_unwind(panic);
+        match outcome {
+            Ok(done) => done.expect("the test took too long"),
+            Err(panic) => std::panic::resume_unwind(panic),
         }
     });
 }

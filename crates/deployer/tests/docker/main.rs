@@ -1,9 +1,11 @@
 //! The calls on a real container engine. Where there is none, each test says so in one line and does nothing, unless
 //! `CI=true` or `SOVAI_REQUIRE_DOCKER` is set.
 
+// As a module of tests, so that the rules of clippy.toml for tests hold in it.
+#[cfg(test)]
 mod bench;
 
-use bench::{Bench, on_engine};
+use bench::{ARCH, Bench, on_engine};
 use serde_json::json;
 use sovai_deployer::archive::gateway_archive;
 use sovai_deployer::engine::{BindMount, ContainerEngine as _, ContainerStatus, EngineError, Restart};
@@ -30,11 +32,11 @@ fn the_gateways_image_has_the_id_that_was_computed() {
         let found = bench.docker.image(&bench.image.tag).await.unwrap().unwrap();
         assert!(found.id == bench.image.id || found.id == bench.image.manifest_id);
         assert_eq!(bench.docker.image(&found.id.to_string()).await.unwrap(), Some(found.clone()));
-        assert_eq!(found.tags, [bench.image.tag.clone()]);
+        assert_eq!(found.tags, std::slice::from_ref(&bench.image.tag));
         assert_eq!(found.labels["sovai.image"], "gateway");
-        assert_eq!((found.os.as_str(), found.arch.as_str()), ("linux", "amd64"));
+        assert_eq!((found.os.as_str(), found.arch.as_str()), ("linux", ARCH));
         assert!(found.volumes.is_empty());
-        let absent = gateway_archive(b"never loaded", "amd64");
+        let absent = gateway_archive(b"never loaded", ARCH);
         assert_eq!(bench.docker.image(&absent.id.to_string()).await.unwrap(), None);
         assert!(!bench.docker.remove_image(&absent.tag).await.unwrap());
         // In use by a container, also by a stopped one.
@@ -78,7 +80,7 @@ fn every_container_is_hardened() {
         assert_eq!(host["IpcMode"], "private");
         assert_eq!(host["PidMode"], "");
         assert_eq!(host["NetworkMode"], "none");
-        assert_eq!(host["Memory"], 64 << 20);
+        assert_eq!((&host["Memory"], &host["MemorySwap"]), (&json!(64 << 20), &json!(64 << 20)));
         assert_eq!(host["NanoCpus"], 500_000_000);
         assert_eq!(host["PidsLimit"], 32);
         assert_eq!(host["ShmSize"], 1 << 20);

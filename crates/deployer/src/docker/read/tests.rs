@@ -1,7 +1,7 @@
 use super::*;
 use serde_json::json;
 
-fn state(state: serde_json::Value, restarts: i64) -> ContainerState {
+fn state(state: &serde_json::Value, restarts: i64) -> ContainerState {
     let found = json!({
         "Id": "ab", "Name": "/x", "Image": format!("sha256:{}", "a".repeat(64)), "RestartCount": restarts,
         "State": state, "Config": {"Labels": {"k": "v"}},
@@ -14,7 +14,7 @@ fn state(state: serde_json::Value, restarts: i64) -> ContainerState {
 #[test]
 fn a_container_that_never_ran_has_no_exit_code() {
     let never = json!({"Status": "created", "ExitCode": 127, "Error": "no such file\u{1b}", "StartedAt": NEVER, "FinishedAt": NEVER});
-    let found = state(never, 0);
+    let found = state(&never, 0);
     assert_eq!(found.status, ContainerStatus::Created);
     assert_eq!(found.exit_code, None);
     assert_eq!(found.started_at, None);
@@ -27,14 +27,14 @@ fn a_container_that_never_ran_has_no_exit_code() {
 #[test]
 fn a_container_that_ended_has_one_and_one_that_runs_again_has_not() {
     let ended = json!({"Status": "exited", "ExitCode": 3, "OOMKilled": true, "Error": "", "StartedAt": "2026-01-01T00:00:00Z", "FinishedAt": "2026-01-01T00:00:01Z"});
-    let found = state(ended, 0);
+    let found = state(&ended, 0);
     assert_eq!((found.exit_code, found.oom_killed, found.error), (Some(3), true, None));
     let again = json!({"Status": "running", "ExitCode": 0, "StartedAt": "2026-01-01T00:00:02Z", "FinishedAt": "2026-01-01T00:00:01Z"});
-    let found = state(again, 2);
+    let found = state(&again, 2);
     assert_eq!((found.status, found.exit_code, found.restarts), (ContainerStatus::Running, None, 2));
     let between = json!({"Status": "restarting", "ExitCode": 1, "FinishedAt": "2026-01-01T00:00:01Z"});
-    assert_eq!(state(between, 2).exit_code, Some(1));
-    assert_eq!(state(json!({"Status": "paused"}), 0).status, ContainerStatus::Other);
+    assert_eq!(state(&between, 2).exit_code, Some(1));
+    assert_eq!(state(&json!({"Status": "paused"}), 0).status, ContainerStatus::Other);
 }
 
 #[test]
