@@ -8,9 +8,11 @@
 mod engine;
 mod license;
 mod suggest;
+mod vendor;
 
 pub use engine::{
     ArgContext, ArgGroup, EngineProfile, Fact, Health, ModelShape, ShapeError, Tested, engine, engines,
 };
 pub use license::{KnownLicense, LicenseCheck, known_licenses, license};
 pub use suggest::suggest;
+pub use vendor::{Vendor, vendor, vendors};

@@ -70,7 +70,9 @@ pub fn license(text: &str) -> LicenseCheck {
         .iter()
         .map(|entry| entry.name)
         .find(|name| name.to_lowercase() == folded)
-        .or_else(|| spdx::imprecise_license_id(text).filter(|(_, used)| *used == text.len()).map(|(id, _)| id.name))
+        .or_else(|| {
+            spdx::imprecise_license_id(text).filter(|(_, used)| *used == text.len()).map(|(id, _)| id.name)
+        })
         .or_else(|| {
             let ids = spdx::identifiers::LICENSES.iter().map(|entry| entry.name);
             suggest(text, ids.chain(known.iter().map(|entry| entry.id.as_str())))

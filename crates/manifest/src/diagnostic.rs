@@ -112,6 +112,11 @@ impl<'a> Sink<'a> {
         Span { start, end, line: narrow(line), column: narrow(column) }
     }
 
+    /// Whether further diagnostics are only counted, so that their words need not be made.
+    pub(crate) fn is_full(&self) -> bool {
+        self.diagnostics.len() >= MAX_DIAGNOSTICS
+    }
+
     /// Whether a diagnostic that refuses the text was given.
     pub(crate) fn has_errors(&self) -> bool {
         self.errors > 0
@@ -147,7 +152,8 @@ pub(crate) fn quoted(text: &str) -> String {
             out.push('…');
             break;
         }
-        if c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+        if c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
         {
             out.extend(c.escape_unicode());
         } else {

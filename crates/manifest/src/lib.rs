@@ -1,70 +1,96 @@
-//! The sovai manifest and lock: text in, typed values and diagnostics out.
+//! The sovai manifest and its lock: text in, typed values and diagnostics out.
+//!
+//! Main types: [`Manifest`], [`Lock`], [`Diagnostic`]. A text goes through four passes: bytes to a tree with places
+//! (within budgets), the tree against the tables of keys, rules between values, and at last, only when
+//! no rule is broken, the typed value. The tables are also what the JSON Schema and the reference page are written from.
+//!
+//! This crate is pure: it opens no file, knows no async runtime and never prints.
+
+mod build;
+mod check;
+mod cross;
 mod diagnostic;
+mod format;
 mod lock;
 mod model;
+mod node;
+mod reference;
+mod render;
 mod resolve;
+mod rules;
+mod schema;
+mod shape;
+mod yaml;
+
 pub use diagnostic::{Diagnostic, Severity, Span};
 pub use lock::{Lock, LockedFile, LockedImage, LockedModel};
-pub use model::*;
+pub use model::{
+    Accelerators, Auth, Claim, Gateway, Image, ImagePin, Lineage, LineageLink, LineageNote, Manifest, Model,
+    Parallelism, Resources, Secret, Service, Source, Tls, Wanted,
+};
+pub use reference::{fields_markdown, rules_markdown};
+pub use render::{Color, render};
 pub use resolve::{Resolved, ResolvedImage, Unpinned, UnpinnedKind, Why, resolve};
+pub use rules::{Rule, rules};
+pub use schema::{lock_schema, schema};
+
+use diagnostic::Sink;
+use node::Node;
+use shape::Object;
 
 /// Largest manifest or lock in bytes.
+///
+/// A program that reads one from a file reads at most one byte more, which is enough for the diagnostic.
 pub const MAX_BYTES: usize = 1 << 20;
 
 /// What a text came to.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Parsed {
-    /// The manifest; `None` when a diagnostic is an error.
+    /// The manifest; there unless a diagnostic is an error.
     pub manifest: Option<Manifest>,
     /// All problems, in the order of the text.
     pub diagnostics: Vec<Diagnostic>,
 }
 
-/// Whether rendered text has colours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Color {
-    /// ANSI colours.
-    Always,
-    /// Plain text.
-    Never,
+/// Reads a manifest and checks every rule that needs nothing but its text.
+pub fn parse(bytes: &[u8]) -> Parsed {
+    let (manifest, diagnostics) = read(bytes, &shape::MANIFEST, cross::manifest, build::manifest);
+    Parsed { manifest, diagnostics }
 }
 
-/// One rule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rule {
-    /// Stable code.
-    pub code: &'static str,
-    /// What must hold, in one line.
-    pub title: &'static str,
-    /// Why.
-    pub explanation: &'static str,
-    /// A text that breaks it.
-    pub example: &'static str,
+/// The four passes, for one kind of document.
+fn read<T>(
+    bytes: &[u8],
+    object: &'static Object,
+    cross: impl FnOnce(&Node, &mut Sink<'_>),
+    build: impl FnOnce(&Node) -> Option<T>,
+) -> (Option<T>, Vec<Diagnostic>) {
+    let text = match yaml::decode(bytes) {
+        Ok(text) => text,
+        Err(diagnostic) => return (None, vec![diagnostic]),
+    };
+    let mut sink = Sink::new(text);
+    let root = yaml::read(text, &mut sink);
+    let mut built = None;
+    match root {
+        Some(root) => {
+            check::document(&root, object, &mut sink);
+            cross(&root, &mut sink);
+            if !sink.has_errors() {
+                built = build(&root);
+                debug_assert!(built.is_some(), "a text that broke no rule could not be built");
+                if built.is_none() {
+                    sink.error("SOV0022", &root.span, "a value cannot be used; this is a fault of sovai");
+                }
+            }
+        }
+        None if !sink.has_errors() => {
+            sink.error("SOV0025", &(0..0), format!("the file is empty; it should hold {}", object.noun));
+        }
+        None => {}
+    }
+    (built, sink.finish())
 }
 
-/// Parses a manifest.
-pub fn parse(_bytes: &[u8]) -> Parsed {
-    Parsed { manifest: None, diagnostics: Vec::new() }
-}
-/// Renders diagnostics for a terminal.
-pub fn render(_diagnostics: &[Diagnostic], _file_name: &str, _text: &[u8], _color: Color) -> String {
-    String::new()
-}
-/// All rules.
-pub fn rules() -> &'static [Rule] {
-    &[]
-}
-/// JSON Schema of the manifest.
-pub fn schema() -> serde_json::Value {
-    serde_json::Value::Null
-}
-impl Lock {
-    /// Parses a lock.
-    pub fn parse(_bytes: &[u8]) -> (Option<Self>, Vec<Diagnostic>) {
-        (None, Vec::new())
-    }
-    /// Deterministic text.
-    pub fn to_yaml(&self) -> String {
-        String::new()
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -79,7 +79,11 @@ impl fmt::Display for Unpinned {
                 write!(f, "{kind} `{}` is pinned neither in the manifest nor in its lock", self.name)
             }
             Why::Stale { locked, wanted } => {
-                write!(f, "the lock is stale for {kind} `{}`: it was made for {locked}, the manifest has {wanted}", self.name)
+                write!(
+                    f,
+                    "the lock is stale for {kind} `{}`: it was made for {locked}, the manifest has {wanted}",
+                    self.name
+                )
             }
             Why::Conflict { what } => write!(f, "{kind} `{}` is pinned to two things: {what}", self.name),
         }
@@ -95,11 +99,7 @@ pub fn resolve(manifest: &Manifest, lock: Option<&Lock>) -> Resolved {
                 resolved.models.insert(name.clone(), files);
             }
             Err(why) => {
-                resolved.unpinned.push(Unpinned {
-                    kind: UnpinnedKind::Model,
-                    name: name.to_string(),
-                    why,
-                });
+                resolved.unpinned.push(Unpinned { kind: UnpinnedKind::Model, name: name.to_string(), why });
             }
         }
     }
@@ -138,10 +138,9 @@ fn stale(model: &Model, locked: &LockedModel) -> Option<Why> {
     }
     // A branch or tag says nothing about the commit it was resolved to; a commit does.
     match (&model.revision, &locked.revision) {
-        (Some(wanted), Some(found)) if is_commit(wanted) && wanted != found => Some(Why::Stale {
-            locked: format!("revision `{found}`"),
-            wanted: format!("revision `{wanted}`"),
-        }),
+        (Some(wanted), Some(found)) if is_commit(wanted) && wanted != found => {
+            Some(Why::Stale { locked: format!("revision `{found}`"), wanted: format!("revision `{wanted}`") })
+        }
         _ => None,
     }
 }
@@ -166,7 +165,10 @@ fn first_difference(manifest: &[FilePin], lock: &[FilePin]) -> Option<String> {
                 ));
             }
             Some(other) if other.sha256 != file.sha256 => {
-                return Some(format!("`{path}` is {} in the manifest, {} in the lock", file.sha256, other.sha256));
+                return Some(format!(
+                    "`{path}` is {} in the manifest, {} in the lock",
+                    file.sha256, other.sha256
+                ));
             }
             Some(_) => {}
         }
@@ -187,9 +189,8 @@ fn resolve_images(manifest: &Manifest, lock: Option<&Lock>, resolved: &mut Resol
                         .manifest
                         .filter(|manifest| *manifest != digest)
                         .map(|manifest| format!("{digest} in the manifest, {manifest} in the lock")),
-                    Some(ImagePin::Id(id)) => {
-                        (id != locked.config).then(|| format!("{id} in the manifest, {} in the lock", locked.config))
-                    }
+                    Some(ImagePin::Id(id)) => (id != locked.config)
+                        .then(|| format!("{id} in the manifest, {} in the lock", locked.config)),
                     None => None,
                 };
                 let platform = image.platform.clone();

@@ -1,0 +1,116 @@
+//! Rules between values: references, collisions, what fits what. They look at the tree, so that one bad value does
+//! not hide another one.
+
+mod gateway;
+mod service;
+
+use crate::Source;
+use crate::diagnostic::{Sink, quoted};
+use crate::format::{file_name_of, parse_path, parse_source};
+use crate::node::{Entry, Node};
+use sovai_core::PathSet;
+use std::collections::HashSet;
+
+/// What rules on services and gateway ask of the whole document.
+struct Context<'a> {
+    models: &'a [Entry],
+    services: &'a [Entry],
+}
+
+/// Checks a manifest whose single values were checked already.
+pub(crate) fn manifest(root: &Node, sink: &mut Sink<'_>) {
+    let Some(spec) = root.get("spec") else { return };
+    let entries = |key: &str| spec.get(key).map_or(&[] as &[Entry], Node::entries);
+    let context = Context { models: entries("models"), services: entries("services") };
+    for entry in context.models {
+        model(&entry.value, sink);
+    }
+    for entry in context.services {
+        service::service(entry, &context, sink);
+    }
+    service::cycles(&context, sink);
+    if let Some(gateway) = spec.get("gateway") {
+        gateway::gateway(gateway, &context, sink);
+    }
+    let used: HashSet<&str> =
+        context.services.iter().filter_map(|entry| entry.value.get("model")?.text()).collect();
+    for entry in context.models.iter().filter(|entry| !used.contains(entry.key.as_str())) {
+        sink.warning(
+            "SOV0077",
+            &entry.key_span,
+            format!("no service uses the model {}", quoted(&entry.key)),
+            "name it as `model` of a service, or delete it".to_owned(),
+        );
+    }
+}
+
+/// Checks the files of a lock.
+pub(crate) fn lock(root: &Node, sink: &mut Sink<'_>) {
+    for entry in root.get("models").map_or(&[] as &[Entry], Node::entries) {
+        collisions(&entry.value, sink);
+    }
+}
+
+fn model(node: &Node, sink: &mut Sink<'_>) {
+    collisions(node, sink);
+    let Some(source_node) = node.get("source") else { return };
+    let Some(Ok(source)) = source_node.text().map(parse_source) else { return };
+    if let Some(revision) = node.entry("revision") {
+        if !source.is_hub() {
+            sink.error_hint(
+                "SOV0063",
+                &revision.key_span,
+                "only sources at a hub have a revision",
+                "delete it; digests say which bytes are meant".to_owned(),
+            );
+        } else if matches!(&source, Source::Remote { rest, .. } if rest.contains('@')) {
+            sink.error_hint(
+                "SOV0063",
+                &revision.key_span,
+                "the source names a revision already, after its `@`",
+                "delete one of the two".to_owned(),
+            );
+        }
+    }
+    let (Some(name), Some(files)) = (file_name_of(&source), node.entry("files")) else { return };
+    let paths: Vec<&Node> = files.value.items().iter().filter_map(|file| file.get("path")).collect();
+    match paths[..] {
+        [] => {}
+        [path] if path.text() == Some(name) => {}
+        [path] => sink.error_hint(
+            "SOV0062",
+            &path.span,
+            format!("the source is the file {}, its entry is called otherwise", quoted(name)),
+            format!("write `path: {name}`, or end the source in `/` if it is a folder"),
+        ),
+        [_, second, ..] => sink.error_hint(
+            "SOV0062",
+            &second.span,
+            format!("the source is the one file {}, so it has one entry", quoted(name)),
+            "name the folder as source, or delete the other entries".to_owned(),
+        ),
+    }
+}
+
+/// Paths of one model that collide: equal when case-folded, or one the folder of another.
+fn collisions(model: &Node, sink: &mut Sink<'_>) {
+    let mut seen = PathSet::default();
+    for file in model.get("files").map_or(&[] as &[_], Node::items) {
+        let Some(path_node) = file.get("path") else { continue };
+        let Some(Ok(path)) = path_node.text().map(parse_path) else { continue };
+        if let Err(first) = seen.insert(&path) {
+            let same = first == path.as_str();
+            let message = if same {
+                format!("the path {} is given twice", quoted(&first))
+            } else {
+                format!("the path {} collides with {}", quoted(path.as_str()), quoted(&first))
+            };
+            let hint = if same {
+                "delete one of the two"
+            } else {
+                "paths differ in more than case, and no file is another one's folder"
+            };
+            sink.error_hint("SOV0051", &path_node.span, message, hint.to_owned());
+        }
+    }
+}
