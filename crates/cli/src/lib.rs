@@ -1,1 +1,68 @@
-//! TODO
+//! The `sovai` command line.
+//!
+//! [`run`] reads a command line, gathers the settings and runs one command of `commands/`. Here alone are clap (in
+//! `args`), printing (in `output`), progress bars (in `report`) and exit codes ([`Exit`]); the other crates give values
+//! and errors, and `error` decides what each of them means to the person who typed the command.
+
+mod args;
+mod commands;
+mod config;
+mod ctx;
+mod error;
+mod exit;
+mod findings;
+mod input;
+mod manifest;
+mod output;
+mod report;
+mod signals;
+mod stack;
+
+pub use exit::{Exit, table_markdown};
+
+use ctx::Ctx;
+use error::CliError;
+use output::Printer;
+use std::ffi::OsString;
+use std::path::Path;
+
+/// Runs a command line, whose first word is the program's name; gives the process's exit code.
+pub fn run(argv: impl IntoIterator<Item = OsString>) -> u8 {
+    let argv: Vec<OsString> = argv.into_iter().collect();
+    let cli = match args::parse(argv.iter().cloned()) {
+        Ok(cli) => cli,
+        Err(early) => {
+            output::early(&early, args::asks_for_json(&argv));
+            return early.exit.code();
+        }
+    };
+    let kind = cli.command.kind();
+    let (out, result) = match settings(&cli.global) {
+        Ok(settings) => {
+            let ctx = Ctx::new(settings, kind);
+            (ctx.out, commands::run(cli.command, &ctx))
+        }
+        Err((out, error)) => (out, Err(error)),
+    };
+    match result {
+        Ok(exit) => exit.code(),
+        Err(error) => {
+            out.error(kind, &error);
+            error.exit().code()
+        }
+    }
+}
+
+fn settings(flags: &args::GlobalArgs) -> Result<config::Settings, (Printer, CliError)> {
+    let cwd = std::env::current_dir();
+    let around = config::Surroundings {
+        var: &|name| std::env::var_os(name),
+        // A working folder that was removed has no configuration, and relative paths fail where they are used.
+        cwd: cwd.as_deref().unwrap_or(Path::new(".")),
+        root: rustix::process::geteuid().is_root(),
+    };
+    config::load(flags, &around).map_err(|error| {
+        let out = Printer { form: config::form_before_settings(flags, &around), talk: config::talk(flags) };
+        (out, error)
+    })
+}

@@ -97,9 +97,13 @@ impl Host {
         let info = engine.info().await?;
         let own = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
         if info.arch != own {
-            let message =
-                format!("the container host is {}, this sovai is {own}: it could not run there", safe_line(&info.arch));
-            return Err(CliError::new(Exit::Resources, message).hint("use the sovai binary for that architecture"));
+            let message = format!(
+                "the container host is {}, this sovai is {own}: it could not run there",
+                safe_line(&info.arch)
+            );
+            return Err(
+                CliError::new(Exit::Resources, message).hint("use the sovai binary for that architecture")
+            );
         }
         // Not `current_exe`: that names a path, where an upgrade may already have put another binary.
         let binary = fs_err::read("/proc/self/exe").map_err(CliError::internal)?;

@@ -118,13 +118,16 @@ fn mismatch(pinned: &Pinned, found: &Found) -> CliError {
         data.extend(findings::of_model(model, as_data(list)));
     }
     let models: Vec<_> = found.keys().map(ToString::to_string).collect();
-    CliError::new(Exit::Mismatch, format!("model {} is not what was pinned; nothing was started", models.join(", ")))
-        .with_details(details)
-        .with_findings(data)
-        .hint(format!(
-            "bring the pinned bytes again, then: sovai verify {}",
-            safe_line(&pinned.file.path.display().to_string())
-        ))
+    CliError::new(
+        Exit::Mismatch,
+        format!("model {} is not what was pinned; nothing was started", models.join(", ")),
+    )
+    .with_details(details)
+    .with_findings(data)
+    .hint(format!(
+        "bring the pinned bytes again, then: sovai verify {}",
+        safe_line(&pinned.file.path.display().to_string())
+    ))
 }
 
 fn finish(pinned: &Pinned, deployed: &Deployed, unchanged: &[String], ctx: &Ctx) -> Result<Exit, CliError> {
@@ -134,7 +137,12 @@ fn finish(pinned: &Pinned, deployed: &Deployed, unchanged: &[String], ctx: &Ctx)
     if deployed.changed {
         let _ = writeln!(text, "stack {} serves, generation {}", pinned.name(), deployed.generation);
     } else {
-        let _ = writeln!(text, "stack {} is as the manifest says, nothing to change (generation {})", pinned.name(), deployed.generation);
+        let _ = writeln!(
+            text,
+            "stack {} is as the manifest says, nothing to change (generation {})",
+            pinned.name(),
+            deployed.generation
+        );
     }
     for answer in &deployed.answers {
         let _ = writeln!(text, "  {} answered: {}", safe_line(&answer.model), safe_line(answer.text.trim()));

@@ -35,7 +35,8 @@ pub(crate) fn run(args: &DownArgs, ctx: &Ctx) -> Result<Exit, CliError> {
     drop(reporter);
     forget(&folder)?;
     let mut text = String::new();
-    let kinds = [("container", &removed.containers), ("network", &removed.networks), ("image", &removed.images)];
+    let kinds =
+        [("container", &removed.containers), ("network", &removed.networks), ("image", &removed.images)];
     for (kind, names) in kinds {
         for name in names {
             let _ = writeln!(text, "removed {kind} {}", safe_line(name));

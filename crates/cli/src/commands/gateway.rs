@@ -28,7 +28,9 @@ pub(crate) fn run(args: GatewayArgs, ctx: &Ctx) -> Result<Exit, CliError> {
         (Some(GatewayCommand::Nonce { file }), _) => nonce(&file, ctx),
         (Some(GatewayCommand::Idle), _) => idle(ctx),
         (None, Some(config)) => serve(&config, ctx),
-        (None, None) => Err(CliError::new(Exit::Usage, "no configuration").hint("sovai gateway --config FILE")),
+        (None, None) => {
+            Err(CliError::new(Exit::Usage, "no configuration").hint("sovai gateway --config FILE"))
+        }
     }
 }
 
@@ -117,7 +119,11 @@ fn request<T: DeserializeOwned>() -> Result<T, CliError> {
     serde_json::from_slice(&bytes).map_err(|error| {
         CliError::new(
             Exit::Usage,
-            format!("the request is not what is expected, at line {} column {}", error.line(), error.column()),
+            format!(
+                "the request is not what is expected, at line {} column {}",
+                error.line(),
+                error.column()
+            ),
         )
     })
 }

@@ -71,7 +71,8 @@ pub(crate) fn run(args: &LockArgs, ctx: &Ctx) -> Result<Exit, CliError> {
     let unchanged = fs_err::read(&lock_path).is_ok_and(|old| old == text.as_bytes());
     if !unchanged {
         sovai_store::atomic::write(&lock_path, text.as_bytes(), MODE).map_err(|error| {
-            CliError::new(Exit::Resources, format!("lock {} cannot be written", shown(&lock_path))).source(&error)
+            CliError::new(Exit::Resources, format!("lock {} cannot be written", shown(&lock_path)))
+                .source(&error)
         })?;
     }
     let state = if unchanged { "unchanged" } else { "written" };
@@ -81,7 +82,8 @@ pub(crate) fn run(args: &LockArgs, ctx: &Ctx) -> Result<Exit, CliError> {
         let _ = writeln!(text, "model {name}: {}, {}", count(model.files.len(), "file"), format_bytes(bytes));
     }
     for (name, image) in &lock.images {
-        let _ = writeln!(text, "image {}: {} ({})", safe_line(name), image.config, safe_line(&image.platform));
+        let _ =
+            writeln!(text, "image {}: {} ({})", safe_line(name), image.config, safe_line(&image.platform));
     }
     let _ = writeln!(text, "{state}: {}", shown(&lock_path));
     finish(&file, &lock_path, &lock, state, Exit::Done, Vec::new(), text, ctx)
@@ -133,7 +135,12 @@ fn hash_models(
         let origin = model.source.to_string();
         let files = files
             .into_iter()
-            .map(|pin| LockedFile { path: pin.path, size: pin.size, sha256: pin.sha256, source: origin.clone() })
+            .map(|pin| LockedFile {
+                path: pin.path,
+                size: pin.size,
+                sha256: pin.sha256,
+                source: origin.clone(),
+            })
             .collect();
         let locked = LockedModel { revision: model.revision.clone(), license: model.license.clone(), files };
         models.insert(name.clone(), locked);
@@ -179,7 +186,11 @@ async fn ask_engine(
         if let Some(wanted) = image.platform.as_ref().filter(|wanted| **wanted != platform) {
             return Err(CliError::new(
                 Exit::Resources,
-                format!("image {}: expected platform {wanted}, found {}", safe_line(name), safe_line(&platform)),
+                format!(
+                    "image {}: expected platform {wanted}, found {}",
+                    safe_line(name),
+                    safe_line(&platform)
+                ),
             )
             .hint("build or load the image for that platform, or change `platform` in the manifest"));
         }

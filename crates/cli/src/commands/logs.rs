@@ -32,7 +32,8 @@ pub(crate) fn run(args: &LogsArgs, ctx: &Ctx) -> Result<Exit, CliError> {
     let interrupt = ctx.interrupt()?.clone();
     let work = async {
         let engine = Docker::connect(Some(&ctx.settings.host)).await?;
-        let stack = status(&engine, Some(name.as_str())).await?.pop().ok_or_else(|| not_deployed(name.as_str()))?;
+        let stack =
+            status(&engine, Some(name.as_str())).await?.pop().ok_or_else(|| not_deployed(name.as_str()))?;
         let services = chosen(stack.services, args.service.as_deref(), name.as_str())?;
         let width = services.iter().map(|service| service.service.len()).max().unwrap_or(0);
         if args.follow {
@@ -70,8 +71,11 @@ fn chosen(
     let names: Vec<String> = services.iter().map(|service| service.service.clone()).collect();
     let chosen: Vec<_> = services.into_iter().filter(|service| service.service == wanted).collect();
     if chosen.is_empty() {
-        return Err(CliError::new(Exit::Usage, format!("stack {stack} has no service called {}", safe_line(wanted)))
-            .hint(format!("its services: {}", names.join(", "))));
+        return Err(CliError::new(
+            Exit::Usage,
+            format!("stack {stack} has no service called {}", safe_line(wanted)),
+        )
+        .hint(format!("its services: {}", names.join(", "))));
     }
     Ok(chosen)
 }

@@ -52,7 +52,11 @@ fn line(service: &ServiceStatus) -> String {
         let _ = write!(state, " ({code}{})", if service.oom_killed { ", out of memory" } else { "" });
     }
     let image = service.image.0.short();
-    let mut line = format!("{:<20} {state:<14} generation {:<4} image {image}", safe_line(&service.service), service.generation);
+    let mut line = format!(
+        "{:<20} {state:<14} generation {:<4} image {image}",
+        safe_line(&service.service),
+        service.generation
+    );
     for address in &service.published {
         let _ = write!(line, "  {address}");
     }

@@ -74,7 +74,10 @@ pub(crate) fn run(args: &VerifyArgs, ctx: &Ctx) -> Result<Exit, CliError> {
         return folder::run(args, ctx);
     }
     if args.pins.is_some() {
-        return Err(CliError::new(Exit::Usage, "--pins is for folders and files: a manifest has its own pins"));
+        return Err(CliError::new(
+            Exit::Usage,
+            "--pins is for folders and files: a manifest has its own pins",
+        ));
     }
     stack::run(args, ctx)
 }
@@ -124,7 +127,8 @@ fn split_pins(pins: &Path) -> Result<(&Path, Option<Name>), CliError> {
         return Ok((pins, None));
     };
     let name = Name::new(model).map_err(|error| {
-        CliError::new(Exit::Usage, format!("--pins: `{}` is not the name of a model", safe_line(model))).source(&error)
+        CliError::new(Exit::Usage, format!("--pins: `{}` is not the name of a model", safe_line(model)))
+            .source(&error)
     })?;
     Ok((Path::new(manifest), Some(name)))
 }

@@ -35,7 +35,9 @@ fn exit_of(error: &DeployError) -> Exit {
         DeployError::Spec(SpecError::Engine { .. } | SpecError::ModelShape { .. }) => Exit::Invalid,
         DeployError::ImageChanged { .. } => Exit::Mismatch,
         DeployError::File { .. } => Exit::Usage,
-        DeployError::Ended { .. } | DeployError::NotReady { .. } | DeployError::NoAnswer { .. } => Exit::DeployFailed,
+        DeployError::Ended { .. } | DeployError::NotReady { .. } | DeployError::NoAnswer { .. } => {
+            Exit::DeployFailed
+        }
         DeployError::Interrupted => Exit::Interrupted,
         DeployError::Engine(_) => Exit::Unreachable,
         DeployError::Store(_) | DeployError::NotVerified { .. } => Exit::Internal,
@@ -52,16 +54,24 @@ fn hints(error: &DeployError) -> Vec<String> {
             safe_line(name)
         ),
         DeployError::WrongPlatform { .. } => "build or load the image for the host's platform".to_owned(),
-        DeployError::PortTaken { .. } => "free the port, or change `gateway.listen` in the manifest".to_owned(),
+        DeployError::PortTaken { .. } => {
+            "free the port, or change `gateway.listen` in the manifest".to_owned()
+        }
         DeployError::ForeignContainer { .. } | DeployError::ForeignNetwork { .. } => {
             "sovai leaves it alone: rename or remove it yourself, or rename the stack".to_owned()
         }
         DeployError::StoreUnseen { .. } => {
             "the engine must run on this host and in its mount namespace: check --host and --store".to_owned()
         }
-        DeployError::NotReady { .. } => "give it more time with --timeout SECONDS, or read the log above".to_owned(),
-        DeployError::Ended { oom: true, .. } => "raise `resources.memory` of the service in the manifest".to_owned(),
-        DeployError::Spec(SpecError::Memory { .. }) => "lower `resources.memory`, or use a larger host".to_owned(),
+        DeployError::NotReady { .. } => {
+            "give it more time with --timeout SECONDS, or read the log above".to_owned()
+        }
+        DeployError::Ended { oom: true, .. } => {
+            "raise `resources.memory` of the service in the manifest".to_owned()
+        }
+        DeployError::Spec(SpecError::Memory { .. }) => {
+            "lower `resources.memory`, or use a larger host".to_owned()
+        }
         _ => return Vec::new(),
     };
     vec![hint]
@@ -89,9 +99,12 @@ impl From<Failure> for CliError {
         new = hints(&failure.cause).into_iter().fold(new, Self::hint);
         match failure.restored {
             Restored::Nothing => new.hint("nothing of this deploy is left; nothing served before"),
-            Restored::Previous(names) => new.hint(format!("what served before serves again: {}", names.join(", "))),
+            Restored::Previous(names) => {
+                new.hint(format!("what served before serves again: {}", names.join(", ")))
+            }
             Restored::Incomplete(left) => {
-                let new = left.iter().fold(new, |new, left| new.cause(format!("not undone: {}", safe_line(left))));
+                let new =
+                    left.iter().fold(new, |new, left| new.cause(format!("not undone: {}", safe_line(left))));
                 new.hint("mend the cause, then run the same command again: it takes up what is left")
             }
         }

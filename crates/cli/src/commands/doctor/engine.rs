@@ -40,7 +40,7 @@ fn unreachable(error: EngineError) -> Check {
 }
 
 fn reachable(info: &EngineInfo, host: &str) -> Vec<Check> {
-    vec![engine(info, host), confinement(info), image_store(info), architecture(info), edge()]
+    vec![engine(info, host), confinement(info), limits(info), image_store(info), architecture(info), edge()]
 }
 
 fn engine(info: &EngineInfo, host: &str) -> Check {
@@ -62,15 +62,29 @@ fn engine(info: &EngineInfo, host: &str) -> Check {
 
 fn confinement(info: &EngineInfo) -> Check {
     let has = |name: &str| {
-        info.security_options.iter().any(|option| option.split(',').any(|part| part == format!("name={name}")))
+        info.security_options
+            .iter()
+            .any(|option| option.split(',').any(|part| part == format!("name={name}")))
     };
-    let kinds: Vec<&str> =
-        ["seccomp", "apparmor", "selinux", "rootless", "userns"].into_iter().filter(|kind| has(kind)).collect();
+    let kinds: Vec<&str> = ["seccomp", "apparmor", "selinux", "rootless", "userns"]
+        .into_iter()
+        .filter(|kind| has(kind))
+        .collect();
     if !has("seccomp") {
-        return Check::new("confinement", Status::Warn, "the engine runs containers without seccomp")
-            .hint("enable seccomp in the kernel and in the engine: it keeps containers from most system calls");
+        return Check::new("confinement", Status::Warn, "the engine runs containers without seccomp").hint(
+            "enable seccomp in the kernel and in the engine: it keeps containers from most system calls",
+        );
     }
     Check::new("confinement", Status::Ok, kinds.join(", "))
+}
+
+fn limits(info: &EngineInfo) -> Check {
+    if info.missing_limits.is_empty() {
+        return Check::new("limits", Status::Ok, "memory, CPUs and processes of containers can be limited");
+    }
+    let missing = info.missing_limits.join(", ");
+    Check::new("limits", Status::Warn, format!("the engine would not set these limits: {missing}"))
+        .hint("enable these controllers in the kernel (boot option `cgroup_enable=memory swapaccount=1`, or cgroup v2)")
 }
 
 fn image_store(info: &EngineInfo) -> Check {
@@ -117,16 +131,21 @@ mod tests {
             storage_driver: "overlay2".into(),
             security_options: vec!["name=apparmor".into(), "name=seccomp,profile=default".into()],
             runtimes: vec!["runc".into()],
+            missing_limits: vec![],
         }
     }
 
     #[test]
     fn a_usual_engine_is_fine_and_each_oddity_is_named() {
         let worst = |info: &EngineInfo| {
-            reachable(info, "unix:///x").into_iter().find(|check| check.status != Status::Ok).map(|check| check.name)
+            reachable(info, "unix:///x")
+                .into_iter()
+                .find(|check| check.status != Status::Ok)
+                .map(|check| check.name)
         };
         assert_eq!(worst(&info()), None);
         assert_eq!(worst(&EngineInfo { security_options: vec![], ..info() }), Some("confinement"));
+        assert_eq!(worst(&EngineInfo { missing_limits: vec!["swap".into()], ..info() }), Some("limits"));
         assert_eq!(worst(&EngineInfo { os: "windows".into(), ..info() }), Some("engine"));
         assert_eq!(worst(&EngineInfo { arch: "riscv64".into(), ..info() }), Some("architecture"));
         let containerd = image_store(&EngineInfo { storage_driver: "overlayfs".into(), ..info() });

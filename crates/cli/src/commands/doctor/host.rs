@@ -61,22 +61,31 @@ fn store(path: &Path) -> Check {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             let parent = existing(path);
             return if rustix::fs::access(parent, Access::WRITE_OK | Access::EXEC_OK).is_ok() {
-                check(Status::Ok, format!("{shown} is not there yet; the first command that needs it makes it"))
+                check(
+                    Status::Ok,
+                    format!("{shown} is not there yet; the first command that needs it makes it"),
+                )
             } else {
                 check(Status::Fail, format!("{shown} is not there, and {} is not writable", parent.display()))
                     .hint("run as the user who may write there, or name another folder with --store DIR")
             };
         }
-        Err(error) => return check(Status::Fail, error.to_string()).hint("name another folder with --store DIR"),
+        Err(error) => {
+            return check(Status::Fail, error.to_string()).hint("name another folder with --store DIR");
+        }
     };
     let user = rustix::process::geteuid().as_raw();
     let mode = metadata.mode() & 0o777;
     if !metadata.is_dir() {
-        return check(Status::Fail, format!("{shown} is not a folder")).hint("name another folder with --store DIR");
+        return check(Status::Fail, format!("{shown} is not a folder"))
+            .hint("name another folder with --store DIR");
     }
     if metadata.uid() != user {
-        return check(Status::Fail, format!("{shown} belongs to user {}, not to user {user}", metadata.uid()))
-            .hint("run as that user, or name another folder with --store DIR");
+        return check(
+            Status::Fail,
+            format!("{shown} belongs to user {}, not to user {user}", metadata.uid()),
+        )
+        .hint("run as that user, or name another folder with --store DIR");
     }
     if rustix::fs::access(path, Access::WRITE_OK | Access::READ_OK | Access::EXEC_OK).is_err() {
         return check(Status::Fail, format!("{shown} is not writable"))
@@ -106,8 +115,9 @@ fn disk(path: &Path) -> Check {
 fn memory() -> Check {
     let available = fs_err::read_to_string("/proc/meminfo").ok().and_then(|text| available(&text));
     match available {
-        Some(bytes) => amount("memory", bytes, (MEMORY_FAIL, MEMORY_WARN), "available")
-            .hint_unless_ok("a model needs somewhat more than its size: end other programs, or take a smaller model"),
+        Some(bytes) => amount("memory", bytes, (MEMORY_FAIL, MEMORY_WARN), "available").hint_unless_ok(
+            "a model needs somewhat more than its size: end other programs, or take a smaller model",
+        ),
         None => Check::new("memory", Status::Warn, "cannot be told on this system"),
     }
 }

@@ -48,8 +48,9 @@ pub(super) fn start(out: Printer) -> Result<(Log, Writer), CliError> {
             }
         }
     });
-    let thread = thread
-        .map_err(|error| CliError::new(Exit::Internal, "the thread of the log cannot start").source(&error))?;
+    let thread = thread.map_err(|error| {
+        CliError::new(Exit::Internal, "the thread of the log cannot start").source(&error)
+    })?;
     Ok((Log { lines, dropped }, Writer(thread)))
 }
 

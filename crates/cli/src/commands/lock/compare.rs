@@ -137,7 +137,10 @@ mod tests {
         let subjects = |changes: Vec<Change>| changes.iter().map(|change| change.text()).collect::<Vec<_>>();
         let changed = subjects(compare(Some(&lock(1, 1)), &lock(2, 1)));
         assert_eq!(changed.len(), 1);
-        assert!(changed[0].starts_with("changed models.m.files.a.gguf: expected 1 bytes, sha256:0101"), "{changed:?}");
+        assert!(
+            changed[0].starts_with("changed models.m.files.a.gguf: expected 1 bytes, sha256:0101"),
+            "{changed:?}"
+        );
         assert!(subjects(compare(Some(&lock(1, 1)), &lock(1, 2)))[0].starts_with("changed images.i.config"));
         assert_eq!(compare(None, &lock(1, 1)).len(), 4);
         let gone = compare(Some(&lock(1, 1)), &Lock { models: BTreeMap::new(), images: BTreeMap::new() });

@@ -46,7 +46,9 @@ fn kind_of(target: &Path) -> Result<&'static str, CliError> {
             Err(CliError::new(Exit::Usage, format!("target {shown} is not there"))
                 .hint("check the path; a relative one starts at the working folder"))
         }
-        Err(error) => Err(CliError::new(Exit::Usage, format!("target {shown} cannot be read")).source(&error)),
+        Err(error) => {
+            Err(CliError::new(Exit::Usage, format!("target {shown} cannot be read")).source(&error))
+        }
     }
 }
 
@@ -96,11 +98,8 @@ fn compare(args: &VerifyArgs, pins: &Path, kind: &'static str, ctx: &Ctx) -> Res
     drop(reporter);
     let clean = report.findings.is_empty();
     let trust = if clean { Trust::Digest } else { Trust::Unknown };
-    let facts = [
-        count(pinned.len(), "file"),
-        format_bytes(report.bytes),
-        format!("trust level {}", trust.word()),
-    ];
+    let facts =
+        [count(pinned.len(), "file"), format_bytes(report.bytes), format!("trust level {}", trust.word())];
     let mut text = heading(&format!("model {model}"), clean, &facts);
     text.push_str(&findings::text(&report.findings));
     text.push('\n');

@@ -65,7 +65,9 @@ pub(super) fn run(args: &VerifyArgs, ctx: &Ctx) -> Result<Exit, CliError> {
             facts.push(format_bytes(report.bytes));
         }
         facts.push(format!("trust level {}", trust.word()));
-        facts.push(license.as_ref().map_or("no licence stated".to_owned(), |l| format!("licence {}", l.shown())));
+        facts.push(
+            license.as_ref().map_or("no licence stated".to_owned(), |l| format!("licence {}", l.shown())),
+        );
         match report {
             Some(report) => {
                 text.push_str(&heading(&format!("model {name}"), clean, &facts));
@@ -108,7 +110,8 @@ pub(super) fn run(args: &VerifyArgs, ctx: &Ctx) -> Result<Exit, CliError> {
     let all: Vec<&Report> = reports.iter().map(|(_, report)| report).collect();
     text.push('\n');
     if !data.is_empty() {
-        let _ = writeln!(text, "failed: {}; nothing of this stack may be deployed", count(data.len(), "finding"));
+        let _ =
+            writeln!(text, "failed: {}; nothing of this stack may be deployed", count(data.len(), "finding"));
     } else if all.is_empty() {
         let _ = writeln!(text, "nothing was verified: no model is pinned");
     } else {

@@ -1,0 +1,39 @@
+//! The commands: each takes its arguments and the context, and gives the exit code or why it failed.
+
+mod completions;
+mod deploy;
+mod doctor;
+mod down;
+mod gateway;
+mod lock;
+mod logs;
+mod man;
+mod plan;
+mod schema;
+mod status;
+mod validate;
+mod verify;
+
+use crate::args::Command;
+use crate::ctx::Ctx;
+use crate::error::CliError;
+use crate::exit::Exit;
+
+/// Runs one command.
+pub(crate) fn run(command: Command, ctx: &Ctx) -> Result<Exit, CliError> {
+    match command {
+        Command::Validate(args) => validate::run(&args, ctx),
+        Command::Lock(args) => lock::run(&args, ctx),
+        Command::Verify(args) => verify::run(&args, ctx),
+        Command::Plan(args) => plan::run(&args, ctx),
+        Command::Deploy(args) => deploy::run(&args, ctx),
+        Command::Status(args) => status::run(&args, ctx),
+        Command::Logs(args) => logs::run(&args, ctx),
+        Command::Down(args) => down::run(&args, ctx),
+        Command::Doctor(args) => doctor::run(&args, ctx),
+        Command::Schema(args) => schema::run(&args, ctx),
+        Command::Completions(args) => completions::run(&args, ctx),
+        Command::Man(args) => man::run(&args, ctx),
+        Command::Gateway(args) => gateway::run(args, ctx),
+    }
+}

@@ -1,0 +1,115 @@
+//! What an error of another crate means to the person who typed the command: exit code and hints.
+
+use super::CliError;
+use crate::exit::Exit;
+use serde_json::Value;
+use sovai_deployer::engine::EngineError;
+use sovai_gateway::GatewayError;
+use sovai_store::StoreError;
+use sovai_verifier::{Finding, VerifyError};
+
+impl From<StoreError> for CliError {
+    fn from(error: StoreError) -> Self {
+        let exit = match &error {
+            StoreError::NotAFolder { .. } | StoreError::Owner { .. } => Exit::Usage,
+            StoreError::NotWritable { .. } | StoreError::NoSpace { .. } => Exit::Resources,
+            StoreError::Busy { .. } => Exit::Busy,
+            StoreError::Corrupt { .. } | StoreError::Digest { .. } => Exit::Mismatch,
+            StoreError::BadName { .. } | StoreError::Io { .. } => Exit::Internal,
+        };
+        let new = Self::wrap(exit, &error);
+        match &error {
+            StoreError::NotAFolder { .. } => new.hint("name another folder with --store DIR"),
+            StoreError::Owner { .. } => new.hint("run as that user, or name another folder with --store DIR"),
+            StoreError::NotWritable { .. } => {
+                new.hint("run as the user who owns it, or name another folder with --store DIR")
+            }
+            StoreError::NoSpace { .. } => {
+                new.hint("free some space, or name a folder on another disk with --store DIR")
+            }
+            StoreError::Busy { .. } => new.hint("wait until it has ended, then run the same command again"),
+            StoreError::Corrupt { .. } => {
+                new.hint("check the disk; then move the damaged file away and run the same command again")
+            }
+            StoreError::Digest { .. } => {
+                new.hint("the bytes changed on their way: run the same command again")
+            }
+            StoreError::BadName { .. } | StoreError::Io { .. } => new,
+        }
+    }
+}
+
+impl From<VerifyError> for CliError {
+    fn from(error: VerifyError) -> Self {
+        let exit = match error {
+            VerifyError::Store(error) => return error.into(),
+            VerifyError::Cancelled => return crate::signals::interrupted(),
+            VerifyError::SourceMissing { .. } | VerifyError::Source { .. } => Exit::Unreachable,
+            VerifyError::Unfit { .. } => Exit::Mismatch,
+            VerifyError::Pins { .. } => Exit::Invalid,
+            VerifyError::NoSpace { .. } => Exit::Resources,
+        };
+        let new = Self::wrap(exit, &error);
+        match &error {
+            VerifyError::SourceMissing { .. } => {
+                new.hint("bring the files there, or change `source` in the manifest; a relative path starts at the manifest's folder")
+            }
+            VerifyError::Source { .. } => new.hint("check the permissions of the source"),
+            VerifyError::Unfit { findings, .. } => new.with_findings(as_data(findings)),
+            VerifyError::Pins { .. } => new.hint("mend `files` in the manifest, or make the lock again with `sovai lock`"),
+            VerifyError::NoSpace { .. } => {
+                new.hint("free some space, or name a folder on another disk with --store DIR")
+            }
+            _ => new,
+        }
+    }
+}
+
+/// Findings of the verifier as they stand in JSON results.
+pub(crate) fn as_data(findings: &[Finding]) -> Vec<Value> {
+    // Strings and numbers alone: that cannot fail.
+    findings.iter().filter_map(|finding| serde_json::to_value(finding).ok()).collect()
+}
+
+impl From<EngineError> for CliError {
+    fn from(error: EngineError) -> Self {
+        let exit = match &error {
+            EngineError::NameTaken { .. } | EngineError::PortTaken { .. } => Exit::Resources,
+            _ => Exit::Unreachable,
+        };
+        let new = Self::wrap(exit, &error);
+        match &error {
+            EngineError::Unreachable { .. } => new
+                .hint("start the container engine, or name another one with --host or DOCKER_HOST")
+                .hint("sovai doctor"),
+            EngineError::TooOld { .. } => new.hint("upgrade the container engine"),
+            EngineError::NameTaken { .. } => new.hint(
+                "something that sovai did not make has this name: rename or remove it, or rename the stack",
+            ),
+            EngineError::PortTaken { .. } => {
+                new.hint("free the port, or change `gateway.listen` in the manifest")
+            }
+            EngineError::MountMissing { .. } => {
+                new.hint("the engine must run on this host and see the store: check --host and --store")
+            }
+            _ => new.hint("sovai doctor"),
+        }
+    }
+}
+
+impl From<GatewayError> for CliError {
+    fn from(error: GatewayError) -> Self {
+        let exit = match &error {
+            GatewayError::Listen { .. } => Exit::Resources,
+            GatewayError::Read { .. } => Exit::Usage,
+            _ => Exit::Invalid,
+        };
+        let new = Self::wrap(exit, &error);
+        match &error {
+            GatewayError::Listen { .. } => {
+                new.hint("free the port, or change the address in the configuration")
+            }
+            _ => new,
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Reads files that a person names, never more of them than will be looked at.
+
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::output::safe_line;
+use fs_err::os::unix::fs::OpenOptionsExt as _;
+use rustix::fs::OFlags;
+use std::io::{self, Read as _};
+use std::path::Path;
+
+/// Reads a regular file whole, but at most `limit + 1` bytes, so that the reader can tell "at the limit" from "beyond".
+///
+/// Anything else (folder, FIFO, device, socket) is refused without waiting for it. `what` names it in messages.
+pub(crate) fn read_bounded(path: &Path, limit: usize, what: &str) -> Result<Vec<u8>, CliError> {
+    let shown = safe_line(&path.display().to_string());
+    let fail = |error: &io::Error| {
+        let error = innermost(error);
+        CliError::new(Exit::Usage, format!("{what} {shown} cannot be read")).cause(error)
+    };
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = fs_err::OpenOptions::new()
+        .read(true)
+        // A FIFO without a writer would block for ever in a plain open.
+        .custom_flags(flags.bits().cast_signed())
+        .open(path)
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => CliError::new(Exit::Usage, format!("{what} {shown} is not there"))
+                .hint("check the path; a relative one starts at the working folder"),
+            // Opening a socket.
+            _ if os_code(&error) == Some(rustix::io::Errno::NXIO.raw_os_error()) => {
+                CliError::new(Exit::Usage, format!("{what} {shown} is a socket, not a regular file"))
+            }
+            _ => fail(&error),
+        })?;
+    let metadata = file.metadata().map_err(|error| fail(&error))?;
+    if !metadata.is_file() {
+        let found = kind_of(metadata.file_type());
+        return Err(CliError::new(Exit::Usage, format!("{what} {shown} is {found}, not a regular file")));
+    }
+    let limit = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+    let mut bytes = Vec::new();
+    file.take(limit).read_to_end(&mut bytes).map_err(|error| fail(&error))?;
+    Ok(bytes)
+}
+
+/// The system's words without the path, which the message has already.
+fn innermost(error: &io::Error) -> String {
+    os_code(error).map_or_else(|| error.to_string(), |code| io::Error::from_raw_os_error(code).to_string())
+}
+
+/// The system's error number, also from within an error that names the path.
+fn os_code(error: &io::Error) -> Option<i32> {
+    error.raw_os_error().or_else(|| {
+        let source = error.get_ref()?.source()?;
+        source.downcast_ref::<io::Error>()?.raw_os_error()
+    })
+}
+
+fn kind_of(kind: std::fs::FileType) -> &'static str {
+    use std::os::unix::fs::FileTypeExt as _;
+    if kind.is_dir() {
+        "a folder"
+    } else if kind.is_fifo() {
+        "a named pipe"
+    } else if kind.is_char_device() || kind.is_block_device() {
+        "a device"
+    } else if kind.is_socket() {
+        "a socket"
+    } else {
+        "something else"
+    }
+}

@@ -1,0 +1,148 @@
+//! Manifests and locks as files: reading them within bounds, and showing what is wrong with them.
+
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::input::read_bounded;
+use crate::output::{Printer, safe_line};
+use serde_json::{Value, json};
+use sovai_core::Name;
+use sovai_manifest::{Color, Diagnostic, Lock, MAX_BYTES, Manifest, Severity, Source};
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+/// A manifest with the file it came from.
+#[derive(Debug)]
+pub(crate) struct ManifestFile {
+    /// The file as it was named.
+    pub(crate) path: PathBuf,
+    /// What it says.
+    pub(crate) manifest: Manifest,
+}
+
+/// Bytes of a manifest, cut just after the largest size that is looked at.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, CliError> {
+    read_bounded(path, MAX_BYTES, "manifest")
+}
+
+impl ManifestFile {
+    /// Reads and parses a manifest; every problem is in the error. Warnings are said on standard error.
+    pub(crate) fn load(path: &Path, out: Printer) -> Result<Self, CliError> {
+        let bytes = read(path)?;
+        let parsed = sovai_manifest::parse(&bytes);
+        match parsed.manifest {
+            Some(manifest) => {
+                if !parsed.diagnostics.is_empty() {
+                    out.say(render(&parsed.diagnostics, path, &bytes).trim_end());
+                }
+                Ok(Self { path: path.to_owned(), manifest })
+            }
+            None => Err(invalid("manifest", path, &parsed.diagnostics, &bytes)
+                .hint(format!("sovai validate {}", safe_line(&path.display().to_string())))),
+        }
+    }
+
+    /// The lock beside the manifest; `None` when it is not there.
+    pub(crate) fn lock(&self) -> Result<Option<Lock>, CliError> {
+        let path = self.lock_path()?;
+        if !path.try_exists().unwrap_or(true) {
+            return Ok(None);
+        }
+        let bytes = read_bounded(&path, MAX_BYTES, "lock")?;
+        match Lock::parse(&bytes) {
+            (Some(lock), _) => Ok(Some(lock)),
+            (None, diagnostics) => Err(invalid("lock", &path, &diagnostics, &bytes).hint(format!(
+                "make it again: rm {}; sovai lock {}",
+                safe_line(&path.display().to_string()),
+                safe_line(&self.path.display().to_string())
+            ))),
+        }
+    }
+
+    /// `DIR/NAME.lock.yaml` of `DIR/NAME.yaml`.
+    pub(crate) fn lock_path(&self) -> Result<PathBuf, CliError> {
+        let stem = self.path.file_stem().unwrap_or_default();
+        if stem.is_empty() || Path::new(stem).extension() == Some(OsStr::new("lock")) {
+            return Err(CliError::new(
+                Exit::Usage,
+                format!(
+                    "{} is the name of a lock, not of a manifest",
+                    safe_line(&self.path.display().to_string())
+                ),
+            ));
+        }
+        let mut name = stem.to_owned();
+        name.push(".lock.yaml");
+        Ok(self.path.with_file_name(name))
+    }
+
+    /// A path that the manifest names: relative ones start at its folder.
+    pub(crate) fn resolve(&self, path: &Path) -> PathBuf {
+        self.path.parent().unwrap_or(Path::new("")).join(path)
+    }
+
+    /// Where a model's bytes are on this host. Other sources than `file:` cannot be read yet.
+    pub(crate) fn local_source(&self, name: &Name) -> Result<PathBuf, CliError> {
+        match self.manifest.models.get(name).map(|model| &model.source) {
+            Some(Source::File(path)) => Ok(self.resolve(path)),
+            Some(source @ Source::Remote { scheme, .. }) => Err(CliError::new(
+                Exit::Unreachable,
+                format!(
+                    "model {name}: source {}: `{scheme}:` is not supported yet in this version",
+                    safe_line(&source.to_string())
+                ),
+            )
+            .hint("bring the files to this host and name their folder: `source: file:PATH`")),
+            None => Err(CliError::new(Exit::Internal, format!("model {name} is not in the manifest"))),
+        }
+    }
+}
+
+/// Diagnostics for a terminal. Colours are taken away again where the stream shows none.
+pub(crate) fn render(diagnostics: &[Diagnostic], path: &Path, bytes: &[u8]) -> String {
+    let name = safe_line(&path.display().to_string());
+    let mut text = sovai_manifest::render(diagnostics, &name, bytes, Color::Always);
+    if !text.is_empty() && !text.ends_with('\n') {
+        text.push('\n');
+    }
+    text
+}
+
+/// Diagnostics as findings.
+pub(crate) fn findings(diagnostics: &[Diagnostic], path: &Path) -> Vec<Value> {
+    diagnostics
+        .iter()
+        .map(|diagnostic| {
+            json!({
+                "type": "diagnostic",
+                "code": diagnostic.code,
+                "severity": diagnostic.severity,
+                "message": diagnostic.message,
+                "file": path.display().to_string(),
+                "line": diagnostic.span.map(|span| span.line),
+                "column": diagnostic.span.map(|span| span.column),
+                "hint": diagnostic.hint,
+            })
+        })
+        .collect()
+}
+
+/// `2 errors, 1 warning`.
+pub(crate) fn tally(diagnostics: &[Diagnostic]) -> String {
+    let errors = diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error).count();
+    let parts = [(errors, "error"), (diagnostics.len() - errors, "warning")];
+    let parts: Vec<String> =
+        parts.into_iter().filter(|(n, _)| *n > 0).map(|(n, what)| count(n, what)).collect();
+    parts.join(", ")
+}
+
+/// `1 file`, `2 files`.
+pub(crate) fn count(n: usize, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+}
+
+fn invalid(what: &str, path: &Path, diagnostics: &[Diagnostic], bytes: &[u8]) -> CliError {
+    let shown = safe_line(&path.display().to_string());
+    CliError::new(Exit::Invalid, format!("{what} {shown} is invalid: {}", tally(diagnostics)))
+        .with_details(render(diagnostics, path, bytes))
+        .with_findings(findings(diagnostics, path))
+}

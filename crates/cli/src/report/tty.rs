@@ -1,0 +1,135 @@
+//! Bars on a terminal: bytes, rate and time to go; one bar for each thing that is under way.
+
+use super::{counts_bytes, ending, words};
+use crate::output::safe_line;
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use sovai_core::{Event, EventKind, Reporter, Step};
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Redraws a second, at most.
+const RATE: u8 = 10;
+/// What is over sooner is never drawn.
+const DELAY: Duration = Duration::from_millis(250);
+/// More bars than this would push the rest off a small terminal.
+const MAX_BARS: usize = 8;
+/// Time between two turns of a spinner.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Draws events as bars on standard error; clears them when it is dropped.
+pub(super) struct TtyReporter {
+    bars: MultiProgress,
+    state: Mutex<HashMap<(Step, String), Entry>>,
+    delay: Duration,
+}
+
+struct Entry {
+    since: Instant,
+    bar: Option<ProgressBar>,
+}
+
+impl TtyReporter {
+    /// Draws on standard error.
+    pub(super) fn stderr() -> Self {
+        Self::new(ProgressDrawTarget::stderr_with_hz(RATE), DELAY)
+    }
+
+    fn new(target: ProgressDrawTarget, delay: Duration) -> Self {
+        Self { bars: MultiProgress::with_draw_target(target), state: Mutex::default(), delay }
+    }
+
+    fn advance(&self, event: &Event) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let shown = state.values().filter(|entry| entry.bar.is_some()).count();
+        let entry = state
+            .entry((event.step, event.subject.clone()))
+            .or_insert_with(|| Entry { since: Instant::now(), bar: None });
+        if entry.bar.is_none() && shown < MAX_BARS && entry.since.elapsed() >= self.delay {
+            let bar = self.bars.add(ProgressBar::no_length());
+            bar.set_style(look(event.step, event.total));
+            bar.set_prefix(format!("{} {}", words(event.step), safe_line(&event.subject)));
+            if !counts_bytes(event.step) {
+                bar.enable_steady_tick(TICK);
+            }
+            entry.bar = Some(bar);
+        }
+        if let Some(bar) = &entry.bar {
+            if let Some(total) = event.total {
+                bar.set_length(total);
+            }
+            if let Some(done) = event.done {
+                // Never backwards: threads report out of order.
+                bar.set_position(done.max(bar.position()));
+            }
+            if let Some(message) = &event.message {
+                bar.set_message(safe_line(message));
+            }
+        }
+    }
+
+    fn end(&self, event: &Event) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let bar = state.remove(&(event.step, event.subject.clone())).and_then(|entry| entry.bar);
+        if let Some(bar) = bar {
+            bar.finish_and_clear();
+            self.bars.remove(&bar);
+        }
+    }
+
+    /// A line that stays, above the bars.
+    fn keep(&self, event: &Event) {
+        let mut line = format!("{} {}", words(event.step), safe_line(&event.subject));
+        for more in [ending(event.kind), event.message.as_deref().unwrap_or_default()] {
+            if !more.is_empty() {
+                line = format!("{line}: {}", safe_line(more));
+            }
+        }
+        // A terminal that is gone shows nothing.
+        drop(self.bars.println(line));
+    }
+}
+
+impl Reporter for TtyReporter {
+    fn report(&self, event: Event) {
+        match event.kind {
+            EventKind::Started | EventKind::Progress => self.advance(&event),
+            EventKind::Done | EventKind::Skipped => {
+                self.end(&event);
+                if event.kind == EventKind::Done && !counts_bytes(event.step) {
+                    self.keep(&event);
+                }
+            }
+            EventKind::Failed => {
+                self.end(&event);
+                self.keep(&event);
+            }
+            EventKind::Note => self.keep(&event),
+        }
+    }
+}
+
+impl Drop for TtyReporter {
+    fn drop(&mut self) {
+        // A terminal that is gone needs no clearing.
+        drop(self.bars.clear());
+    }
+}
+
+fn look(step: Step, total: Option<u64>) -> ProgressStyle {
+    let template = match (counts_bytes(step), total) {
+        (true, Some(_)) => {
+            "{prefix:.bold} [{bar:24}] {binary_bytes} of {binary_total_bytes}, {binary_bytes_per_sec}, {eta} to go"
+        }
+        (true, None) => "{prefix:.bold} {binary_bytes}, {binary_bytes_per_sec}",
+        (false, _) => "{spinner} {prefix:.bold} {elapsed} {msg}",
+    };
+    // The templates above are right: a test draws each of them.
+    ProgressStyle::with_template(template)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("=> ")
+}
+
+#[cfg(test)]
+#[path = "tty/tests.rs"]
+mod tests;

@@ -1,0 +1,111 @@
+use super::*;
+use indicatif::TermLike;
+use std::io;
+use std::sync::Arc;
+
+/// A terminal that keeps everything that is written to it.
+#[derive(Debug, Clone, Default)]
+struct Recorder(Arc<Mutex<String>>);
+
+impl Recorder {
+    fn text(&self) -> String {
+        self.0.lock().unwrap().clone()
+    }
+
+    fn add(&self, text: &str) -> io::Result<()> {
+        self.0.lock().unwrap().push_str(text);
+        Ok(())
+    }
+}
+
+impl TermLike for Recorder {
+    fn width(&self) -> u16 {
+        160
+    }
+    fn move_cursor_up(&self, _: usize) -> io::Result<()> {
+        Ok(())
+    }
+    fn move_cursor_down(&self, _: usize) -> io::Result<()> {
+        Ok(())
+    }
+    fn move_cursor_right(&self, _: usize) -> io::Result<()> {
+        Ok(())
+    }
+    fn move_cursor_left(&self, _: usize) -> io::Result<()> {
+        Ok(())
+    }
+    fn write_line(&self, text: &str) -> io::Result<()> {
+        self.add(text)?;
+        self.add("\n")
+    }
+    fn write_str(&self, text: &str) -> io::Result<()> {
+        self.add(text)
+    }
+    fn clear_line(&self) -> io::Result<()> {
+        Ok(())
+    }
+    fn flush(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn draw(delay: Duration, events: Vec<Event>) -> String {
+    let terminal = Recorder::default();
+    let reporter = TtyReporter::new(ProgressDrawTarget::term_like(Box::new(terminal.clone())), delay);
+    for event in events {
+        reporter.report(event);
+    }
+    drop(reporter);
+    terminal.text()
+}
+
+#[test]
+fn a_bar_shows_bytes_and_rate_and_time_to_go() {
+    let text = draw(
+        Duration::ZERO,
+        vec![
+            Event::new(EventKind::Started, Step::Verify, "a\x1b[2J.gguf"),
+            Event::progress(Step::Verify, "a\x1b[2J.gguf", 1 << 30, 4 << 30),
+        ],
+    );
+    for part in ["verifying a\\u{1b}[2J.gguf", "1.00 GiB of 4.00 GiB", "/s, ", " to go"] {
+        assert!(text.contains(part), "{part:?} in {text:?}");
+    }
+}
+
+#[test]
+fn what_is_over_soon_is_never_drawn() {
+    let text = draw(
+        Duration::from_secs(3600),
+        vec![
+            Event::new(EventKind::Started, Step::Verify, "a"),
+            Event::progress(Step::Verify, "a", 1, 2),
+            Event::new(EventKind::Done, Step::Verify, "a"),
+        ],
+    );
+    assert!(!text.contains("verifying"), "{text:?}");
+}
+
+#[test]
+fn a_wait_says_what_it_waits_for_and_a_failure_stays() {
+    let text = draw(
+        Duration::ZERO,
+        vec![
+            Event::new(EventKind::Started, Step::WaitReady, "engine"),
+            Event::progress(Step::WaitReady, "engine", 1000, 2000).message("503 Loading model"),
+            Event::new(EventKind::Failed, Step::WaitReady, "engine").message("not ready"),
+        ],
+    );
+    assert!(text.contains("503 Loading model"), "{text:?}");
+    assert!(text.contains("waiting for engine: failed: not ready\n"), "{text:?}");
+}
+
+#[test]
+fn a_bar_never_goes_back() {
+    let reporter = TtyReporter::new(ProgressDrawTarget::hidden(), Duration::ZERO);
+    reporter.report(Event::progress(Step::Verify, "a", 7, 9));
+    reporter.report(Event::progress(Step::Verify, "a", 5, 9));
+    let state = reporter.state.lock().unwrap();
+    let bar = state.get(&(Step::Verify, "a".to_owned())).and_then(|entry| entry.bar.as_ref()).unwrap();
+    assert_eq!(bar.position(), 7);
+}

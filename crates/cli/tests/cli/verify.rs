@@ -1,0 +1,182 @@
+use crate::env::{IMAGE_PIN, TestEnv, WEIGHTS, WEIGHTS_SHA256, manifest};
+use rustix::fs::{CWD, Mode, mkfifoat};
+use rustix::process::{Pid, Signal, kill_process};
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
+
+/// A model of a folder with two files, pinned in its manifest.
+fn folder() -> TestEnv {
+    let env = TestEnv::new();
+    let files = format!(
+        "
+      files:
+        - {{ path: a.bin, size: 13, sha256: {WEIGHTS_SHA256} }}
+        - {{ path: sub/b.bin, size: 13, sha256: {WEIGHTS_SHA256} }}"
+    );
+    let text = manifest("", &files, IMAGE_PIN)
+        .replace("file:./weights/m.gguf", "file:weights")
+        .replace("engine: llama.cpp", "engine: vllm");
+    env.write("weights/a.bin", WEIGHTS).write("weights/sub/b.bin", WEIGHTS).write("stack.yaml", text);
+    env
+}
+
+#[test]
+fn a_clean_stack_is_verified() {
+    let env = TestEnv::new();
+    env.pinned();
+    let ran = env.run("verify stack.yaml");
+    let stdout = ran.stdout.replace("read in 0.0 s", "read in N s").replace("read in 0.1 s", "read in N s");
+    insta::assert_snapshot!(format!("exit {}\n{stdout}{}", ran.code, ran.stderr), @"");
+    let value = env.json("verify stack.yaml");
+    assert_eq!(value["kind"], "VerifyResult");
+    assert_eq!(value["signatures"]["checked"], false);
+    assert_eq!(value["models"][0]["license"]["status"], "spdx");
+    assert_eq!(value["models"][0]["hashed"], 0, "the receipt answers the second time");
+    assert_eq!(env.json("verify --full stack.yaml")["models"][0]["hashed"], 13);
+}
+
+#[test]
+fn what_is_pinned_nowhere_is_a_warning() {
+    let env = TestEnv::new();
+    env.write("weights/m.gguf", WEIGHTS).write("stack.yaml", manifest("", "", ""));
+    insta::assert_snapshot!(env.run("verify stack.yaml"), @"");
+    let value = env.json("verify stack.yaml");
+    assert_eq!(value["models"][0]["trust"], "unknown");
+    assert_eq!(value["findings"][0]["severity"], "warning");
+    assert_eq!(value["unpinned"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn each_fault_of_a_folder_is_named_with_expected_and_found() {
+    let faults: [(&str, fn(&TestEnv)); 8] = [
+        ("flipped byte", |env| {
+            env.write("weights/sub/b.bin", "GGUF weightz\n");
+        }),
+        ("truncated", |env| {
+            env.write("weights/sub/b.bin", "GGUF weights");
+        }),
+        ("grown", |env| {
+            env.write("weights/sub/b.bin", "GGUF weights\n\n");
+        }),
+        ("missing", |env| fs_err::remove_file(env.path("weights/sub/b.bin")).unwrap()),
+        ("extra", |env| {
+            env.write("weights/c.bin", "");
+        }),
+        ("symlink", |env| {
+            fs_err::remove_file(env.path("weights/a.bin")).unwrap();
+            fs_err::os::unix::fs::symlink("/etc/passwd", env.path("weights/a.bin")).unwrap();
+        }),
+        ("fifo", |env| {
+            fs_err::remove_file(env.path("weights/a.bin")).unwrap();
+            mkfifoat(CWD, env.path("weights/a.bin"), Mode::from_raw_mode(0o600)).unwrap();
+        }),
+        ("swapped", |env| {
+            env.write("weights/a.bin", "GGUF other..\n");
+        }),
+    ];
+    let mut all = String::new();
+    for (name, fault) in faults {
+        let env = folder();
+        assert_eq!(env.run("verify stack.yaml").code, 0, "{name}: clean before");
+        fault(&env);
+        let ran = env.run("verify stack.yaml");
+        assert_eq!(ran.code, 4, "{name}: {ran}");
+        let findings: Vec<&str> = ran.stdout.lines().filter(|line| line.starts_with("  ")).collect();
+        all.push_str(&format!("{name}\n{}\n", findings.join("\n")));
+        let value = env.json("verify stack.yaml");
+        assert_eq!(value["findings"][0]["model"], "assistant", "{name}");
+        assert_eq!(value["models"][0]["trust"], "unknown", "{name}");
+    }
+    insta::assert_snapshot!(all, @"");
+}
+
+#[test]
+fn each_fault_of_a_single_file_is_exit_4() {
+    for content in [Some("GGUF weightz\n"), Some("GGUF"), Some("GGUF weights\n more"), None] {
+        let env = TestEnv::new();
+        env.pinned();
+        match content {
+            Some(content) => drop(env.write("weights/m.gguf", content)),
+            None => fs_err::remove_file(env.path("weights/m.gguf")).unwrap(),
+        }
+        let ran = env.run("verify stack.yaml");
+        assert_eq!(ran.code, 4, "{content:?}: {ran}");
+        assert!(ran.stdout.contains("m.gguf\n    expected "), "{ran}");
+    }
+}
+
+#[test]
+fn names_from_outside_cannot_drive_the_terminal() {
+    let env = folder();
+    env.write("weights/\x1b[2J\nhint: trust me.bin", "");
+    let ran = env.run("verify stack.yaml");
+    assert_eq!(ran.code, 4);
+    assert!(!ran.stdout.contains('\x1b') && !ran.stdout.contains("\nhint: trust"), "{ran}");
+}
+
+#[test]
+fn a_folder_is_listed_as_sha256sum_reads_it() {
+    let env = folder();
+    insta::assert_snapshot!(env.run("verify weights"), @"");
+    env.write("list", env.run("verify weights").stdout);
+    let checked =
+        env.process("sha256sum", &["--check", "../list"]).current_dir(env.path("weights")).output().unwrap();
+    assert!(checked.status.success(), "{checked:?}");
+    let value = env.json("verify weights");
+    assert_eq!((&value["targetKind"], &value["trust"]), (&"folder".into(), &"unknown".into()));
+    assert_eq!(value["files"][0]["sha256"], WEIGHTS_SHA256);
+    assert_eq!(env.json("verify weights/a.bin")["targetKind"], "file");
+}
+
+#[test]
+fn a_folder_is_compared_with_the_pins_of_a_model() {
+    let env = folder();
+    assert_eq!(env.run("verify weights --pins stack.yaml").code, 0);
+    assert_eq!(env.run("verify weights --pins stack.yaml#assistant").code, 0);
+    env.write("weights/a.bin", "GGUF weightz\n");
+    assert_eq!(env.json("verify weights --pins stack.yaml")["findings"][0]["type"], "digest");
+    insta::assert_snapshot!(env.run("verify weights --pins stack.yaml#asistant"), @"");
+    assert_eq!(env.run("verify stack.yaml --pins stack.yaml").code, 2);
+    env.write("open.yaml", manifest("", "", IMAGE_PIN));
+    insta::assert_snapshot!(env.run("verify weights --pins open.yaml"), @"");
+}
+
+#[test]
+fn a_target_that_is_not_there_is_exit_2() {
+    let env = TestEnv::new();
+    assert_eq!(env.run("verify nothing").code, 2);
+    assert_eq!(env.run("verify nothing.yaml").code, 2);
+}
+
+#[test]
+fn no_engine_is_asked() {
+    let env = TestEnv::new();
+    env.pinned();
+    // The engine's address is one that nobody answers: it would be exit 6.
+    assert_eq!(env.run("verify stack.yaml").code, 0);
+}
+
+#[test]
+fn a_signal_ends_it_with_130() {
+    for signal in [Signal::INT, Signal::TERM] {
+        let env = TestEnv::new();
+        env.write("huge", "");
+        // A hole: no disk is used, and hashing it takes minutes.
+        fs_err::OpenOptions::new().write(true).open(env.path("huge")).unwrap().set_len(1 << 40).unwrap();
+        let mut child = env
+            .process(env!("CARGO_BIN_EXE_sovai"), &["verify", "huge", "--progress", "json"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        stderr.read_line(&mut line).unwrap();
+        let event: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!((&event["v"], &event["seq"]), (&1.into(), &0.into()), "{event}");
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        let rest: Vec<String> = stderr.lines().map(Result::unwrap).collect();
+        assert_eq!(child.wait().unwrap().code(), Some(130));
+        assert_eq!(rest.last().map(String::as_str), Some("error: interrupted"));
+    }
+}
