@@ -6,7 +6,7 @@ use crate::exit::Exit;
 use crate::manifest::ManifestFile;
 use crate::output::safe_line;
 use sovai_core::Name;
-use sovai_deployer::archive::{GatewayImage, gateway_archive};
+use sovai_deployer::archive::{gateway_archive, gateway_id, gateway_tag};
 use sovai_deployer::engine::{ContainerEngine, EngineInfo};
 use sovai_deployer::{Blueprint, DeployError, GatewayImageRef, ModelRef, Observed, Plan, preflight};
 use sovai_manifest::{Manifest, Resolved, resolve};
@@ -72,7 +72,7 @@ impl Pinned {
             manifest,
             models: models.collect(),
             images: preflight::images(engine, &host.info, manifest, &self.resolved.images).await?,
-            gateway_image: GatewayImageRef { id: host.image.id, tag: host.image.tag.clone() },
+            gateway_image: host.image.clone(),
             tls: preflight::tls(manifest, &folder)?,
             secrets: preflight::secrets(manifest, &folder)?,
             stack_dir: store.join("stacks").join(manifest.name.as_str()),
@@ -87,34 +87,45 @@ impl Pinned {
 pub(crate) struct Host {
     /// What the engine says.
     pub(crate) info: EngineInfo,
-    /// The gateway's image.
-    pub(crate) image: GatewayImage,
+    image: GatewayImageRef,
+    binary: Vec<u8>,
 }
 
+/// This binary's architecture, as image platforms name it.
+const OWN_ARCH: &str = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+
 impl Host {
-    /// Asks the engine, and makes the image out of the running binary.
+    /// Asks the engine, and works out the image of the running binary.
     pub(crate) async fn look<E: ContainerEngine>(engine: &E) -> Result<Self, CliError> {
         let info = engine.info().await?;
-        let own = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
-        if info.arch != own {
-            let message = format!(
-                "the container host is {}, this sovai is {own}: it could not run there",
-                safe_line(&info.arch)
-            );
+        if info.arch != OWN_ARCH {
+            let found = safe_line(&info.arch);
+            let message =
+                format!("the container host is {found}, this sovai is {OWN_ARCH}: it cannot run there");
             return Err(
                 CliError::new(Exit::Resources, message).hint("use the sovai binary for that architecture")
             );
         }
         // Not `current_exe`: that names a path, where an upgrade may already have put another binary.
         let binary = fs_err::read("/proc/self/exe").map_err(CliError::internal)?;
-        let mut image = gateway_archive(&binary, own);
-        // Under the containerd store an image goes by the digest of its manifest.
-        if info.storage_driver == "overlayfs" {
-            image.id = image.manifest_id;
-        }
-        Ok(Self { image, info })
+        let image = if info.storage_driver == CONTAINERD_DRIVER {
+            let image = gateway_archive(&binary, OWN_ARCH);
+            GatewayImageRef { id: image.manifest_id, tag: image.tag }
+        } else {
+            let id = gateway_id(&binary, OWN_ARCH);
+            GatewayImageRef { id, tag: gateway_tag(id) }
+        };
+        Ok(Self { info, image, binary })
+    }
+
+    /// The archive of the image of the running binary.
+    pub(crate) fn archive(&self) -> Vec<u8> {
+        gateway_archive(&self.binary, OWN_ARCH).archive
     }
 }
+
+/// Storage driver of engines with the containerd store, where an image goes by the digest of its manifest.
+const CONTAINERD_DRIVER: &str = "overlayfs";
 
 /// One look and one plan; also that nobody else holds the names and addresses that it needs.
 pub(crate) async fn plan<E: ContainerEngine>(

@@ -105,7 +105,7 @@ pub fn gateway_archive(binary: &[u8], arch: &str) -> GatewayImage {
     let parts = Parts::new(binary, arch);
     let (config, manifest) = (digest(&parts.config), digest(&parts.manifest));
     let version = config.short();
-    let tag = format!("sovai/gateway:{version}");
+    let tag = gateway_tag(ImageId(config));
     let index = serde_json::json!({
         "schemaVersion": 2,
         "mediaType": "application/vnd.oci.image.index.v1+json",
@@ -153,6 +153,11 @@ pub fn gateway_archive(binary: &[u8], arch: &str) -> GatewayImage {
     archive.extend_from_slice(&[0; 2 * BLOCK]);
     archive.extend_from_slice(&[0; 2 * BLOCK]);
     GatewayImage { archive, id: ImageId(config), manifest_id: ImageId(manifest), tag }
+}
+
+/// The name under which the gateway's image is loaded: `sovai/gateway:<first 12 digits of the ID>`.
+pub fn gateway_tag(id: ImageId) -> String {
+    format!("sovai/gateway:{}", id.0.short())
 }
 
 /// Bytes of the layer: header, binary, padding, end.

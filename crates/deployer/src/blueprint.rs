@@ -13,8 +13,8 @@ pub struct Blueprint<'a> {
     pub manifest: &'a Manifest,
     /// Each model, by what it is pinned to.
     pub models: BTreeMap<Name, ModelRef>,
-    /// The image of each service, by ID.
-    pub images: BTreeMap<Name, ImageId>,
+    /// The image of each service.
+    pub images: BTreeMap<Name, ImageRef>,
     /// The image made of this very binary: gateway, store check and probe.
     pub gateway_image: GatewayImageRef,
     /// TLS files of the gateway, when it has any.
@@ -38,6 +38,15 @@ pub struct ModelRef {
     pub tree: PathBuf,
     /// Its files, sorted by path.
     pub files: Vec<FilePin>,
+}
+
+/// An image that is in the engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageRef {
+    /// Its ID.
+    pub id: ImageId,
+    /// Paths that it declares as volumes: the engine would mount a writable volume there.
+    pub volumes: Vec<String>,
 }
 
 /// The image made of this binary.

@@ -1,6 +1,5 @@
 //! Runs a plan, step by step, and undoes what it did when a step fails.
 
-use crate::archive::GatewayImage;
 use crate::engine::{ContainerEngine, ContainerSpec};
 use crate::error::{DeployError, Failure};
 use crate::plan::{Action, Plan, What};
@@ -47,14 +46,14 @@ impl AdmittedPlan {
 }
 
 /// What a plan is run with.
-#[derive(Debug)]
+#[expect(missing_debug_implementations, reason = "holds a function")]
 pub struct Executor<'a, E> {
     /// The container engine.
     pub engine: &'a E,
     /// The store.
     pub store: &'a Store,
-    /// The image made of this binary.
-    pub gateway_image: &'a GatewayImage,
+    /// Makes the archive of the image made of this binary; called only when it must be loaded.
+    pub gateway_archive: &'a dyn Fn() -> Vec<u8>,
     /// Asked between steps and while waiting.
     pub cancel: &'a Cancel,
     /// The deploy question.
@@ -213,7 +212,7 @@ impl<E: ContainerEngine> Run<'_, E> {
         let engine = self.executor.engine;
         match &action.what {
             What::LoadGatewayImage(image) => {
-                engine.load_image(self.executor.gateway_image.archive.clone()).await?;
+                engine.load_image((self.executor.gateway_archive)()).await?;
                 self.done.images.push(image.tag.clone());
                 let found = engine.image(&image.id.to_string()).await?;
                 if found.is_none() {

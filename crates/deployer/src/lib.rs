@@ -27,7 +27,7 @@ mod state;
 mod undo;
 mod wait;
 
-pub use blueprint::{Blueprint, Folder, GatewayImageRef, Hidden, ModelRef, TlsFiles};
+pub use blueprint::{Blueprint, Folder, GatewayImageRef, Hidden, ImageRef, ModelRef, TlsFiles};
 pub use error::{DeployError, Failure, Restored};
 pub use execute::{AdmittedPlan, Answer, Executor, Outcome, Question};
 pub use ops::{Down, ServiceStatus, StackStatus, down, forget, status};

@@ -1,12 +1,12 @@
 //! Looks before it leaps: everything that can be known before the first byte is verified or the first thing is made.
 
-use crate::blueprint::{Blueprint, Hidden, TlsFiles};
+use crate::blueprint::{Blueprint, Hidden, ImageRef, TlsFiles};
 use crate::engine::{ContainerEngine, EngineInfo};
 use crate::error::DeployError;
 use crate::labels::Labelled as _;
 use crate::plan::{Observed, Plan, What};
 use crate::state::{CURRENT, Current, PENDING, Pending};
-use sovai_core::{ImageId, Name};
+use sovai_core::Name;
 use sovai_manifest::{ImagePin, Manifest, ResolvedImage};
 use sovai_store::StackDir;
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,7 +19,7 @@ pub async fn images<E: ContainerEngine>(
     info: &EngineInfo,
     manifest: &Manifest,
     pins: &BTreeMap<String, ResolvedImage>,
-) -> Result<BTreeMap<Name, ImageId>, DeployError> {
+) -> Result<BTreeMap<Name, ImageRef>, DeployError> {
     let mut images = BTreeMap::new();
     for (service, asked) in &manifest.services {
         let name = &asked.image.name;
@@ -55,7 +55,7 @@ pub async fn images<E: ContainerEngine>(
                 host,
             });
         }
-        images.insert(service.clone(), found.id);
+        images.insert(service.clone(), ImageRef { id: found.id, volumes: found.volumes });
     }
     Ok(images)
 }

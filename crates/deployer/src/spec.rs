@@ -240,9 +240,21 @@ fn container(blueprint: &Blueprint<'_>, name: &Name, service: &Service) -> Resul
     let mut env = profile.map(|profile| profile.env.clone()).unwrap_or_default();
     env.extend(service.env.iter().map(|(key, value)| (key.clone(), value.clone())));
 
+    let image = blueprint.images.get(name);
+    let mut tmpfs = profile.map_or_else(
+        || BTreeMap::from([("/tmp".to_owned(), TMPFS.to_owned())]),
+        |profile| profile.tmpfs.clone(),
+    );
+    // A volume that the image declares would be a writable place on disk, also under a read-only root.
+    for volume in image.into_iter().flat_map(|image| &image.volumes) {
+        if !mounts.iter().any(|mount| mount.target == *volume) {
+            tmpfs.entry(volume.clone()).or_insert_with(|| TMPFS.to_owned());
+        }
+    }
+
     let template = ContainerSpec {
         name: String::new(),
-        image: blueprint.images.get(name).copied().unwrap_or(blueprint.gateway_image.id),
+        image: image.map_or(blueprint.gateway_image.id, |image| image.id),
         hostname: name.to_string(),
         entrypoint: profile.and_then(|profile| profile.entrypoint.clone()),
         args,
@@ -251,10 +263,7 @@ fn container(blueprint: &Blueprint<'_>, name: &Name, service: &Service) -> Resul
         user: profile.map_or_else(|| NONROOT.to_owned(), |profile| profile.user.clone()),
         groups: Vec::new(),
         mounts,
-        tmpfs: profile.map_or_else(
-            || BTreeMap::from([("/tmp".to_owned(), TMPFS.to_owned())]),
-            |profile| profile.tmpfs.clone(),
-        ),
+        tmpfs,
         memory: memory(blueprint, name, service, profile, model.map(|(_, reference)| reference))?,
         millicpus: service.resources.millicpus,
         pids: service.resources.pids.or(profile.map(|profile| profile.pids)).unwrap_or(DEFAULT_PIDS),

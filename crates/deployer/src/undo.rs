@@ -67,10 +67,16 @@ impl Done {
         for tag in &self.images {
             note(format!("remove image {tag}"), engine.remove_image(tag).await.map(drop));
         }
-        for folder in self.folders.iter().map(String::as_str).chain([PENDING]) {
+        for folder in &self.folders {
             if let Err(error) = stack.remove(folder) {
                 left.push(format!("remove {folder}: {}", chain(&error)));
             }
+        }
+        // While anything is left, the next deploy must know that it belongs to no admitted generation.
+        if left.is_empty()
+            && let Err(error) = stack.remove(PENDING)
+        {
+            left.push(format!("remove {PENDING}: {}", chain(&error)));
         }
         if !left.is_empty() {
             Restored::Incomplete(left)

@@ -62,7 +62,7 @@ pub(crate) fn run(args: &DeployArgs, ctx: &Ctx) -> Result<Exit, CliError> {
         let executor = Executor {
             engine: &engine,
             store: &store,
-            gateway_image: &host.image,
+            gateway_archive: &|| host.archive(),
             cancel: &cancel,
             question: &question,
         };

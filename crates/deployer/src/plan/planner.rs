@@ -221,7 +221,7 @@ impl<'a> Planner<'a> {
     /// Without a gateway something else must ask whether services are ready.
     fn needs_probe(&self, fresh: &[Wanted]) -> bool {
         let waits = |container: &&ContainerState| !is_up(container) || !self.is_admitted(container);
-        !self.is_wanted(GATEWAY) && (!fresh.is_empty() || self.kept.values().any(|c| waits(c)))
+        !self.is_wanted(GATEWAY) && (!fresh.is_empty() || self.kept.values().any(waits))
     }
 
     /// The image, the folders and the store check come before the first container.
