@@ -1,7 +1,6 @@
 //! Documentation that follows from the code: written by `generate`, compared by `check`.
 
 use crate::problem::{Problem, XtaskError};
-use sovai_manifest::Rule;
 use std::io::ErrorKind;
 use std::path::Path;
 
@@ -21,31 +20,15 @@ enum Part {
 }
 
 fn documents() -> Vec<Document> {
+    let whole = |path, content| Document { path, part: Part::Whole, content };
+    let section = |path, name, content| Document { path, part: Part::Section(name), content };
     vec![
-        Document {
-            path: "docs/schema/sovai-v1.schema.json",
-            part: Part::Whole,
-            content: format!("{:#}\n", sovai_manifest::schema()),
-        },
-        Document {
-            path: "docs/manifest.md",
-            part: Part::Section("rules"),
-            content: rules(sovai_manifest::rules()),
-        },
+        whole("docs/schema/sovai-v1.schema.json", format!("{:#}\n", sovai_manifest::schema())),
+        whole("docs/schema/sovai-lock-v1.schema.json", format!("{:#}\n", sovai_manifest::lock_schema())),
+        section("docs/manifest.md", "fields", sovai_manifest::fields_markdown()),
+        section("docs/manifest.md", "rules", sovai_manifest::rules_markdown()),
+        section("docs/exit-codes.md", "exit-codes", sovai::table_markdown()),
     ]
-}
-
-/// The rules of the manifest as a table.
-fn rules(rules: &[Rule]) -> String {
-    let row =
-        |rule: &Rule| format!("| {} | {} | {} |\n", rule.code, cell(rule.title), cell(rule.explanation));
-    let head = "| code | what must hold | why |\n|---|---|---|\n".to_owned();
-    std::iter::once(head).chain(rules.iter().map(row)).collect()
-}
-
-/// Text that stays inside its cell.
-fn cell(text: &str) -> String {
-    text.replace('|', "\\|").split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Compares what stands in the repository with what should.
@@ -131,12 +114,6 @@ mod tests {
             let problem = section("new").render(text).unwrap_err().to_string();
             assert!(problem.contains(mark), "{problem}");
         }
-    }
-
-    #[test]
-    fn a_rule_stays_in_its_row() {
-        let rule = Rule { code: "SOV0001", title: "a | b", explanation: "first\n  second", example: "x" };
-        assert!(rules(&[rule]).ends_with("\n| SOV0001 | a \\| b | first second |\n"), "{}", rules(&[rule]));
     }
 
     #[test]
