@@ -14,6 +14,9 @@ use std::path::{Path, PathBuf};
 /// How the name of every temporary file and folder begins.
 pub(crate) const PREFIX: &str = ".tmp-";
 
+/// How often a new name is tried; once is the rule, twice when a sweeper comes between.
+const TRIES: u32 = 100;
+
 /// A temporary file or folder; removed when it is dropped before it was given its real name.
 #[derive(Debug)]
 pub(crate) struct Temp {
@@ -48,20 +51,28 @@ impl Temp {
     }
 
     fn make(folder: &Path, open: impl Fn(&Path) -> Result<OwnedFd, Errno>) -> Result<Self, StoreError> {
-        loop {
+        for _ in 0..TRIES {
             let path = folder.join(format!("{PREFIX}{}", random_hex::<8>()?));
             let fd = match open(&path) {
                 // Taken (by chance), or swept between its making and its opening.
                 Err(Errno::EXIST | Errno::NOENT) if folder.is_dir() => continue,
                 opened => opened.context("create", &path)?,
             };
-            // A sweeper may have come between: then it holds the lock, or the name is gone already.
-            let locked = rustix::fs::flock(&fd, FlockOperation::NonBlockingLockExclusive).is_ok();
-            if locked && rustix::fs::stat(&path).is_ok_and(|named| same_file(&fd, named.st_dev, named.st_ino))
-            {
+            match rustix::fs::flock(&fd, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => {}
+                // A sweeper came between, and removes it.
+                Err(Errno::WOULDBLOCK) => continue,
+                Err(error) => {
+                    drop(remove_any(&path));
+                    return Err(StoreError::io("lock", path, error));
+                }
+            }
+            // The sweeper may have done so before the lock was taken.
+            if rustix::fs::stat(&path).is_ok_and(|named| same_file(&fd, named.st_dev, named.st_ino)) {
                 return Ok(Self { path, file: File::from(fd), persisted: false });
             }
         }
+        Err(StoreError::io("create a temporary file in", folder, Errno::EXIST))
     }
 
     /// Where it lies now.
@@ -168,6 +179,8 @@ pub(crate) fn remove_any(path: &Path) -> Result<(), StoreError> {
 /// Makes the names in the folder of `path` last.
 pub(crate) fn sync_parent(path: &Path) -> Result<(), StoreError> {
     match path.parent() {
+        // A bare name lies in the working folder.
+        Some(parent) if parent == Path::new("") => sync_folder(Path::new(".")),
         Some(parent) => sync_folder(parent),
         None => Ok(()),
     }

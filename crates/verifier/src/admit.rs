@@ -179,7 +179,9 @@ impl Run<'_> {
         let may_copy = findings.is_empty();
 
         // First the store's own copies that nobody vouches for.
-        let mut hashed = self.check_stored(blobs, &mut findings)?;
+        let unanswered = work.iter().filter(|work| !work.is_answered(receipts, self.options));
+        let to_come = FilePin::total(unanswered.map(|work| work.pin));
+        let mut hashed = self.check_stored(blobs, &mut findings, to_come)?;
 
         // Then the source; the first file of each digest that the store lacks is copied while it is hashed.
         let mut wanted: BTreeSet<Sha256> = BTreeSet::new();
@@ -197,14 +199,17 @@ impl Run<'_> {
         let progress = Progress::new(self.reporter, total.saturating_add(hashed));
         progress.begin_at(hashed);
         let results = pool(&jobs, self.options, |(work, copy), buffer| {
-            self.read(work, *copy, buffer, &progress).map(|(read, stored)| (work.pin, read, stored))
+            let (read, is_stored) = self.read(work, *copy, buffer, &progress)?;
+            // Looked at now and not later, so that no change in the meantime is taken for the state that was written.
+            let stored = is_stored.then(|| blobs.state(&work.pin.sha256));
+            Ok((work.pin, read, stored))
         });
         hashed = progress.done();
         let results = results.map_err(|error| self.with_space(error, &jobs))?;
         progress.finish(&self.source.to_string_lossy());
         for (pin, read, stored) in results {
-            if stored {
-                blobs.set_good(&pin.sha256);
+            if let Some(state) = stored {
+                blobs.set_good(&pin.sha256, state);
             }
             findings.extend(judge(pin, read, Some(receipts)));
         }
@@ -215,11 +220,13 @@ impl Run<'_> {
     }
 
     /// Hashes those blobs of the model that are there and have no receipt, or all of them in a full run. One that is
-    /// damaged will be replaced from the source; without a source it is a finding. Gives the number of bytes read.
+    /// damaged will be replaced from the source; without a source it is a finding. Gives the number of bytes read;
+    /// `to_come` is how many will be read after it.
     fn check_stored(
         &self,
         blobs: &mut BlobReceipts<'_>,
         findings: &mut Vec<Finding>,
+        to_come: u64,
     ) -> Result<u64, VerifyError> {
         let full = self.options.reread == Reread::Full;
         let by_digest: BTreeMap<Sha256, &FilePin> = self.pins.iter().map(|pin| (pin.sha256, pin)).collect();
@@ -228,12 +235,13 @@ impl Run<'_> {
             .filter(|pin| (full || !blobs.is_good(&pin.sha256)) && self.store.has_blob(&pin.sha256))
             .collect();
         largest_first(&mut jobs, |pin| pin);
-        let progress = Progress::new(self.reporter, FilePin::total(jobs.iter().copied()));
+        let total = FilePin::total(jobs.iter().copied()).saturating_add(to_come);
+        let progress = Progress::new(self.reporter, total);
         let results =
             pool(&jobs, self.options, |pin, buffer| Ok((*pin, self.hash_blob(pin, buffer, &progress)?)))?;
-        for (pin, found) in results {
+        for (pin, found, state) in results {
             if found == Some(pin.sha256) {
-                blobs.set_good(&pin.sha256);
+                blobs.set_good(&pin.sha256, state);
                 continue;
             }
             blobs.forget(&pin.sha256);
@@ -336,7 +344,7 @@ impl Run<'_> {
     ) -> Result<Vec<Finding>, VerifyError> {
         for bytes in [&self.artifact.config, &self.artifact.manifest] {
             let digest = self.store.put(bytes)?;
-            blobs.set_good(&digest);
+            blobs.set_good(&digest, blobs.state(&digest));
         }
         self.store.add_to_index(lock, &self.artifact.descriptor())?;
         blobs.across(|blobs| {

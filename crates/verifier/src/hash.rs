@@ -12,7 +12,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// Bytes a thread reads at once.
+/// Bytes a thread reads at once. Measured on two cores with SHA instructions, 2 GiB in the page cache, CPU seconds of
+/// user and system together, best of three: 64 KiB 1.42, 128 KiB 1.41, 256 KiB 1.47, 1 MiB 1.48. Beyond 128 KiB the
+/// bytes leave the core's second-level cache between reading and hashing.
 pub(crate) const BUFFER: usize = 128 << 10;
 
 /// Least time between two progress events.

@@ -109,3 +109,37 @@ pub(crate) fn unchanged(before: &Stat, after: &Stat) -> bool {
 pub(crate) fn is_regular(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64, nanos: i64) -> Identity {
+        let fs = FsId { kind: 0xEF53, id: 1 };
+        Identity { fs, inode: 1, size: 1, mtime: (0, 0), ctime: (seconds, nanos) }
+    }
+
+    #[test]
+    fn a_file_is_settled_when_its_ctime_is_two_ticks_old() {
+        let now = UNIX_EPOCH + Duration::new(100, 0);
+        assert!(at(99, 980_000_000).is_settled(now));
+        assert!(!at(99, 980_000_001).is_settled(now));
+        assert!(!at(100, 0).is_settled(now));
+        assert!(!at(101, 0).is_settled(now), "from the future: the clock was or is wrong");
+        assert!(!at(-1, 0).is_settled(now));
+    }
+
+    #[test]
+    fn links_change_ctime_and_nothing_else_may() {
+        assert!(at(1, 0).same_but_links(&at(2, 0)));
+        assert!(!at(1, 0).same_but_links(&Identity { size: 2, ..at(2, 0) }));
+        assert!(!at(1, 0).same_but_links(&Identity { mtime: (1, 0), ..at(2, 0) }));
+        assert!(!at(1, 0).same_but_links(&Identity { inode: 2, ..at(2, 0) }));
+    }
+
+    #[test]
+    fn proc_cannot_vouch_for_its_files_and_is_given_no_identity() {
+        let file = fs_err::File::open("/proc/self/status").unwrap();
+        assert_eq!(FsId::of(file.file()), None);
+    }
+}

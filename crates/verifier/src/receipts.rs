@@ -121,7 +121,8 @@ impl<'a> BlobReceipts<'a> {
         loaded
     }
 
-    fn state(&self, digest: &Sha256) -> Option<Identity> {
+    /// The state in which the blob is now.
+    pub(crate) fn state(&self, digest: &Sha256) -> Option<Identity> {
         identity_at(&self.store.blob(digest), self.fs?)
     }
 
@@ -130,9 +131,9 @@ impl<'a> BlobReceipts<'a> {
         self.known.contains_key(digest)
     }
 
-    /// The blob was just hashed or committed, and is good in the state in which it is now.
-    pub(crate) fn set_good(&mut self, digest: &Sha256) {
-        self.known.insert(*digest, self.state(digest));
+    /// The blob was hashed, or committed, in this state.
+    pub(crate) fn set_good(&mut self, digest: &Sha256, state: Option<Identity>) {
+        self.known.insert(*digest, state);
     }
 
     /// Nothing is known of the blob any more.

@@ -93,7 +93,11 @@ impl Source {
 
     /// Looks at every file and folder. Reads no file.
     pub(crate) fn walk(&self, cancel: &Cancel) -> Result<Walked, VerifyError> {
-        let mut walk = Walk { walked: Walked::default(), entries: 0, cancel };
+        self.walk_up_to(MAX_ENTRIES, cancel)
+    }
+
+    fn walk_up_to(&self, limit: usize, cancel: &Cancel) -> Result<Walked, VerifyError> {
+        let mut walk = Walk { walked: Walked::default(), entries: 0, limit, cancel };
         match &self.single {
             None => walk.folder(self.root.as_fd(), "", 0)?,
             Some(name) => match stat_at(self.root.as_fd(), name) {
@@ -122,7 +126,9 @@ impl Source {
 
 struct Walk<'a> {
     walked: Walked,
+    /// How many were looked at, and how many may be.
     entries: usize,
+    limit: usize,
     cancel: &'a Cancel,
 }
 
@@ -141,7 +147,7 @@ impl Walk<'_> {
                 if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
                     names.push(entry.file_name().to_owned());
                 }
-                if self.entries + names.len() > MAX_ENTRIES {
+                if self.entries + names.len() > self.limit {
                     break;
                 }
             }
@@ -153,9 +159,9 @@ impl Walk<'_> {
         names.sort_unstable();
         let fs = FsId::of(fd);
         for name in names {
-            if self.entries >= MAX_ENTRIES {
+            if self.entries >= self.limit {
                 let path = if prefix.is_empty() { "." } else { prefix.trim_end_matches('/') };
-                let limit = MAX_ENTRIES as u64;
+                let limit = self.limit as u64;
                 if !matches!(self.walked.findings.last(), Some(Finding::TooMany { .. })) {
                     self.walked.findings.push(Finding::TooMany { path: path.to_owned(), limit });
                 }
@@ -292,4 +298,41 @@ fn stat_at(fd: BorrowedFd<'_>, name: &CString) -> Result<Stat, Errno> {
 pub(crate) fn identity_at(path: &Path, fs: FsId) -> Option<Identity> {
     let stat = rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW).ok()?;
     crate::identity::is_regular(&stat).then(|| Identity::new(fs, &stat))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_entries_are_looked_at_than_allowed() {
+        let dir = tempfile::tempdir().unwrap();
+        for folder in ["a", "b"] {
+            fs_err::create_dir(dir.path().join(folder)).unwrap();
+            for file in 0..10 {
+                fs_err::write(dir.path().join(format!("{folder}/{file}")), b"").unwrap();
+            }
+        }
+        let source = Source::open(dir.path()).unwrap();
+        let walk = |limit| source.walk_up_to(limit, &Cancel::default()).unwrap();
+        assert_eq!((walk(22).files.len(), walk(22).findings), (20, Vec::new()));
+        let stopped = walk(15);
+        assert_eq!(stopped.files.len(), 13);
+        assert_eq!(stopped.findings, [Finding::TooMany { path: "b".to_owned(), limit: 15 }]);
+    }
+
+    #[test]
+    fn a_file_is_opened_without_following_links() {
+        let dir = tempfile::tempdir().unwrap();
+        fs_err::create_dir_all(dir.path().join("root/sub")).unwrap();
+        fs_err::write(dir.path().join("root/sub/file"), b"").unwrap();
+        std::os::unix::fs::symlink("sub", dir.path().join("root/folder")).unwrap();
+        std::os::unix::fs::symlink("sub/file", dir.path().join("root/link")).unwrap();
+        let source = Source::open(&dir.path().join("root")).unwrap();
+        let open = |path: &str| source.open_file(&RelPath::new(path).unwrap()).map(|_| ());
+        assert_eq!(open("sub/file"), Ok(()));
+        assert_eq!(open("link"), Err(Errno::LOOP));
+        assert_eq!(open("folder/file"), Err(Errno::NOTDIR));
+        assert_eq!(open("sub/none"), Err(Errno::NOENT));
+    }
 }

@@ -94,9 +94,7 @@ fn a_full_disk_is_told_before_a_byte_is_copied() {
     // A sparse file far larger than any disk here; its digest does not matter.
     let size = 15 << 40;
     let file = fs_err::File::create(model.path("sparse")).unwrap();
-    if file.file().set_len(size).is_err() {
-        panic!("the temporary folder's file system has no file of 15 TiB");
-    }
+    file.file().set_len(size).expect("a file system of the temporary folder that has files of 15 TiB");
     model.pins.push(sovai_core::FilePin { size, ..crate::common::pin("sparse", b"") });
     let error = model.try_admit(Reread::UseReceipts).unwrap_err();
     let VerifyError::NoSpace { needed, free, path } = &error else { panic!("{error}") };

@@ -1,5 +1,7 @@
 //! Tests of the verifier through its public functions, on real files.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "test helpers outside of test functions")]
+
 mod admission;
 mod common;
 mod crash;

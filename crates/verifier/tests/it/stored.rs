@@ -103,7 +103,8 @@ fn a_damaged_tree_is_made_again() {
             std::os::unix::fs::symlink("empty.txt", tree.join("config.json")).unwrap();
         },
         &|| {
-            fs_err::set_permissions(tree.join("config.json"), std::fs::Permissions::from_mode(0o666)).unwrap()
+            fs_err::set_permissions(tree.join("config.json"), std::fs::Permissions::from_mode(0o666))
+                .unwrap();
         },
         &|| {
             open(&tree.join("weights"));
