@@ -13,6 +13,7 @@ use sovai_store::{Store, model_manifest, tree_path};
 use sovai_verifier::{Cancel, Options, Receipt, Reread};
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicU32, Ordering};
 use tempfile::TempDir;
 
 /// The model's bytes and, by `printf weights | sha256sum`, their digest.
@@ -36,7 +37,7 @@ spec:
       image: { name: engine, id: 'sha256:1111111111111111111111111111111111111111111111111111111111111111' }
       model: assistant
   gateway:
-    listen: 127.0.0.1:18080
+    listen: LISTEN
     routes: { assistant: engine }
 ";
 
@@ -70,7 +71,11 @@ pub(crate) struct Fixture {
     pub(crate) engine: FakeEngine,
     pub(crate) image: GatewayImage,
     pub(crate) cancel: Cancel,
+    /// The gateway's address; each fixture has its own, since preflight really binds it.
+    pub(crate) listen: String,
 }
+
+static ADDRESSES: AtomicU32 = AtomicU32::new(1);
 
 pub(crate) fn image(digit: char) -> ImageId {
     ImageId(Sha256::from_hex(&digit.to_string().repeat(64)).unwrap())
@@ -94,12 +99,14 @@ impl Fixture {
                 volumes: if digit == '2' { vec!["/data".into()] } else { Vec::new() },
             });
         }
+        let [_, b, c, d] = ADDRESSES.fetch_add(1, Ordering::Relaxed).to_be_bytes();
         let fixture = Self {
             folder,
             store,
             engine,
             image: gateway_archive(b"binary", "amd64"),
             cancel: Cancel::default(),
+            listen: format!("127.{}.{c}.{d}:18080", 1 + b),
         };
         fixture.behave();
         fixture
@@ -122,7 +129,7 @@ impl Fixture {
 
     pub(crate) fn receipts(&self) -> BTreeMap<Name, Receipt> {
         let name = Name::new("assistant").unwrap();
-        let pins = parse(MANIFEST).models[&name].files.clone();
+        let pins = parse(&MANIFEST.replace("LISTEN", "127.0.0.1:1")).models[&name].files.clone();
         let options =
             Options { threads: NonZeroUsize::MIN, cancel: Cancel::default(), reread: Reread::UseReceipts };
         let source = self.folder.path().join("model.gguf");
@@ -133,7 +140,7 @@ impl Fixture {
 
     /// What the deploy of a manifest would do now.
     pub(crate) async fn plan(&self, text: &str) -> Result<Plan, DeployError> {
-        let manifest = parse(text);
+        let manifest = parse(&text.replace("LISTEN", &self.listen));
         let resolved = sovai_manifest::resolve(&manifest, None);
         assert_eq!(resolved.unpinned, [], "the fixture pins everything");
         let info = self.engine.info().await?;

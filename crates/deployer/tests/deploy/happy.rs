@@ -59,7 +59,7 @@ async fn engines_publish_nothing_and_get_only_the_stores_tree() {
     assert_eq!(engine.mounts[0].target, "/models/assistant");
     assert_eq!(engine.args[..2], ["-m", "/models/assistant/model.gguf"]);
     let gateway = fixture.engine.spec("sovai-demo-g1-gateway").unwrap();
-    assert_eq!(gateway.publish[&8080].to_string(), "127.0.0.1:18080");
+    assert_eq!(gateway.publish[&8080].to_string(), fixture.listen);
     assert!(
         gateway.mounts.iter().all(|mount| mount.source.starts_with(fixture.store.root().join("stacks/demo")))
     );
@@ -157,7 +157,7 @@ async fn down_takes_all_of_it_and_nothing_else() {
     let fixture = Fixture::new();
     let before = fixture.engine.snapshot();
     fixture.deploy(MANIFEST).await.unwrap();
-    let other = MANIFEST.replace("name: demo", "name: other").replace("18080", "18081");
+    let other = MANIFEST.replace("name: demo", "name: other").replace("LISTEN", "127.0.0.1:18081");
     fixture.deploy(&other).await.unwrap();
     let removed = down(&fixture.engine, "demo", Duration::ZERO, &NullReporter).await.unwrap();
     assert_eq!(

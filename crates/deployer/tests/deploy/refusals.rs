@@ -92,7 +92,7 @@ async fn somebody_elses_network_is_left_alone() {
 async fn a_port_that_another_program_holds_is_found_before_anything_is_made() {
     let fixture = Fixture::new();
     let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let text = MANIFEST.replace("127.0.0.1:18080", &held.local_addr().unwrap().to_string());
+    let text = MANIFEST.replace("LISTEN", &held.local_addr().unwrap().to_string());
     let error = fixture.deploy(&text).await.unwrap_err().before();
     assert!(matches!(error, DeployError::PortTaken { listen } if listen == held.local_addr().unwrap()));
     assert_eq!(fixture.engine.writes(), [""; 0]);
@@ -101,7 +101,7 @@ async fn a_port_that_another_program_holds_is_found_before_anything_is_made() {
 #[tokio::test]
 async fn a_port_that_only_the_engine_knows_to_be_taken_is_taken_back() {
     let fixture = Fixture::new();
-    fixture.engine.occupy("127.0.0.1:18080".parse().unwrap());
+    fixture.engine.occupy(fixture.listen.parse().unwrap());
     let before = fixture.engine.snapshot();
     let failure = fixture.deploy(MANIFEST).await.unwrap_err().run();
     assert!(matches!(*failure.cause, DeployError::Engine(EngineError::PortTaken { .. })), "{failure:?}");
