@@ -237,8 +237,11 @@ impl Run<'_> {
         largest_first(&mut jobs, |pin| pin);
         let total = FilePin::total(jobs.iter().copied()).saturating_add(to_come);
         let progress = Progress::new(self.reporter, total);
-        let results =
-            pool(&jobs, self.options, |pin, buffer| Ok((*pin, self.hash_blob(pin, buffer, &progress)?)))?;
+        let results = pool(&jobs, self.options, |pin, buffer| {
+            let before = blobs.state(&pin.sha256);
+            let found = self.hash_blob(pin, buffer, &progress)?;
+            Ok((*pin, found.filter(|_| blobs.state(&pin.sha256) == before), before))
+        })?;
         for (pin, found, state) in results {
             if found == Some(pin.sha256) {
                 blobs.set_good(&pin.sha256, state);
