@@ -32,9 +32,10 @@ pub(crate) struct Cli {
 /// Flags that every command takes.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Global options")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(crate) struct GlobalArgs {
     /// Form of the result on standard output [default: text]
-    #[arg(short, long, global = true, value_enum, value_name = "FORMAT", hide_possible_values = false)]
+    #[arg(short, long, global = true, value_enum, value_name = "FORMAT")]
     pub(crate) output: Option<OutputFormat>,
     /// Form of progress on standard error [default: auto]
     #[arg(long, global = true, value_enum, value_name = "FORM")]
@@ -45,11 +46,21 @@ pub(crate) struct GlobalArgs {
     /// Say more
     #[arg(short, long, global = true)]
     pub(crate) verbose: bool,
-    /// Folder of the local store [default: /var/lib/sovai for root, else $XDG_DATA_HOME/sovai]
-    #[arg(long, global = true, value_name = "DIR")]
+    /// Folder of the local store
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        help = "Folder of the local store [default: /var/lib/sovai for root, else $XDG_DATA_HOME/sovai]"
+    )]
     pub(crate) store: Option<PathBuf>,
-    /// Address of the container engine [default: $DOCKER_HOST, else unix:///var/run/docker.sock]
-    #[arg(long, global = true, value_name = "DOCKER_HOST")]
+    /// Address of the container engine
+    #[arg(
+        long,
+        global = true,
+        value_name = "DOCKER_HOST",
+        help = "Address of the container engine [default: $DOCKER_HOST, else unix:///var/run/docker.sock]"
+    )]
     pub(crate) host: Option<String>,
     /// Reach for nothing outside this host
     #[arg(long, global = true)]
@@ -164,8 +175,6 @@ pub(crate) struct VerifyArgs {
 pub(crate) struct PlanArgs {
     /// The manifest
     pub(crate) manifest: PathBuf,
-    #[command(flatten)]
-    pub(crate) reading: ReadingArgs,
 }
 
 #[derive(Debug, Args)]

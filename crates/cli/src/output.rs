@@ -80,6 +80,13 @@ impl Printer {
         unless_gone(out.write_all(bytes).and_then(|()| out.flush()))
     }
 
+    /// Writes a piece of an endless result; whether anybody still reads.
+    #[expect(clippy::unused_self, reason = "printing goes through a printer")]
+    pub(crate) fn stream(self, bytes: &[u8]) -> bool {
+        let mut out = io::stdout().lock();
+        out.write_all(bytes).and_then(|()| out.flush()).is_ok()
+    }
+
     /// Writes styled text to standard output.
     #[expect(clippy::unused_self, reason = "printing goes through a printer")]
     pub(crate) fn styled(self, text: &str) -> Result<(), CliError> {

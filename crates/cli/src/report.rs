@@ -18,11 +18,10 @@ pub(crate) fn reporter(mode: ProgressMode, talk: Talk) -> Box<dyn Reporter> {
     match mode {
         ProgressMode::None => Box::new(NullReporter),
         ProgressMode::Json => Box::new(json::JsonReporter::stderr()),
-        ProgressMode::Tty => Box::new(tty::TtyReporter::stderr()),
-        ProgressMode::Plain => Box::new(human::PlainReporter::stderr()),
         ProgressMode::Auto if talk == Talk::Quiet => Box::new(NullReporter),
+        ProgressMode::Tty => Box::new(tty::TtyReporter::stderr()),
         ProgressMode::Auto if terminal() => Box::new(tty::TtyReporter::stderr()),
-        ProgressMode::Auto => Box::new(human::PlainReporter::stderr()),
+        ProgressMode::Plain | ProgressMode::Auto => Box::new(human::PlainReporter::stderr()),
     }
 }
 

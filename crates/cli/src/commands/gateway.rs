@@ -13,7 +13,7 @@ use serde_json::json;
 use sovai_gateway::probe::{self, Question, State, Target};
 use sovai_gateway::{Config, Record};
 use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Longest request on standard input; a question is far shorter.
 const MAX_REQUEST: u64 = 1 << 20;
@@ -35,7 +35,7 @@ pub(crate) fn run(args: GatewayArgs, ctx: &Ctx) -> Result<Exit, CliError> {
 }
 
 /// Serves until SIGTERM or SIGINT; a second signal ends the process at once.
-fn serve(path: &PathBuf, ctx: &Ctx) -> Result<Exit, CliError> {
+fn serve(path: &Path, ctx: &Ctx) -> Result<Exit, CliError> {
     let config = Config::load(path)?;
     let interrupt = ctx.interrupt()?;
     let (log, writer) = log::start(ctx.out)?;

@@ -101,10 +101,10 @@ async fn follow(
 /// Whether more is wanted.
 fn write(out: Printer, service: &ServiceStatus, width: usize, line: LogLine) -> bool {
     match out.form {
-        Form::Text => out.data(shown(&service.service, width, &line.text).as_bytes()).is_ok(),
+        Form::Text => out.stream(shown(&service.service, width, &line.text).as_bytes()),
         Form::Json => {
             let line = Line { service: service.service.clone(), stderr: line.stderr, text: line.text };
-            out.json_line(&line).is_ok()
+            serde_json::to_string(&line).is_ok_and(|line| out.stream(format!("{line}\n").as_bytes()))
         }
     }
 }

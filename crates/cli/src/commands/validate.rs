@@ -9,6 +9,7 @@ use crate::output::Outcome;
 use serde::Serialize;
 use sovai_core::Name;
 use sovai_manifest::Severity;
+use std::fmt::Write as _;
 
 #[derive(Serialize)]
 struct Body {
@@ -35,17 +36,16 @@ pub(crate) fn run(args: &ValidateArgs, ctx: &Ctx) -> Result<Exit, CliError> {
     }
     match &parsed.manifest {
         Some(manifest) => {
-            text.push_str(&format!(
-                "valid: stack {}, {}, {}",
-                manifest.name,
-                count(manifest.models.len(), "model"),
-                count(manifest.services.len(), "service")
-            ));
+            let models = count(manifest.models.len(), "model");
+            let services = count(manifest.services.len(), "service");
+            let _ = write!(text, "valid: stack {}, {models}, {services}", manifest.name);
             if !parsed.diagnostics.is_empty() {
-                text.push_str(&format!("; {}", tally(&parsed.diagnostics)));
+                let _ = write!(text, "; {}", tally(&parsed.diagnostics));
             }
         }
-        None => text.push_str(&format!("invalid: {}", tally(&parsed.diagnostics))),
+        None => {
+            let _ = write!(text, "invalid: {}", tally(&parsed.diagnostics));
+        }
     }
     text.push('\n');
     let manifest = parsed.manifest.as_ref();

@@ -125,12 +125,22 @@ mod tests {
 
     #[test]
     fn steps_and_failures_have_their_line() {
-        insta::assert_snapshot!(replay(Duration::from_secs(3600), deploy()), @"");
+        insta::assert_snapshot!(replay(Duration::from_hours(1), deploy()), @r"
+        creating network sovai-x-g1: unchanged
+        waiting for engine
+        asking assistant: failed: no answer
+        ");
     }
 
     #[test]
     fn progress_names_what_is_done_and_what_there_is() {
-        insta::assert_snapshot!(replay(Duration::ZERO, deploy()), @"");
+        insta::assert_snapshot!(replay(Duration::ZERO, deploy()), @r"
+        verifying a\nb\u{1b}[2J.gguf: 3.0 GiB of 4.0 GiB (75%)
+        creating network sovai-x-g1: unchanged
+        waiting for engine
+        waiting for engine: 10 s of 60 s: 503 Loading model
+        asking assistant: failed: no answer
+        ");
     }
 
     #[test]
@@ -143,6 +153,6 @@ mod tests {
                 Event::new(EventKind::Done, Step::Verify, &*file),
             ]
         });
-        assert_eq!(replay(Duration::from_secs(3600), events), "");
+        assert_eq!(replay(Duration::from_hours(1), events), "");
     }
 }

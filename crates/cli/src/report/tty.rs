@@ -1,4 +1,4 @@
-//! Bars on a terminal: bytes, rate and time to go; one bar for each thing that is under way.
+//! Bars on a terminal: bytes, rate and time to go; a bar for each step that is under way.
 
 use super::{counts_bytes, ending, words};
 use crate::output::safe_line;
@@ -42,35 +42,44 @@ impl TtyReporter {
     fn advance(&self, event: &Event) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let shown = state.values().filter(|entry| entry.bar.is_some()).count();
-        let entry = state
-            .entry((event.step, event.subject.clone()))
-            .or_insert_with(|| Entry { since: Instant::now(), bar: None });
+        let entry = state.entry(key(event)).or_insert_with(|| Entry { since: Instant::now(), bar: None });
         if entry.bar.is_none() && shown < MAX_BARS && entry.since.elapsed() >= self.delay {
             let bar = self.bars.add(ProgressBar::no_length());
             bar.set_style(look(event.step, event.total));
-            bar.set_prefix(format!("{} {}", words(event.step), safe_line(&event.subject)));
-            if !counts_bytes(event.step) {
+            if counts_bytes(event.step) {
+                bar.set_prefix(words(event.step));
+            } else {
+                bar.set_prefix(format!("{} {}", words(event.step), safe_line(&event.subject)));
                 bar.enable_steady_tick(TICK);
             }
             entry.bar = Some(bar);
         }
-        if let Some(bar) = &entry.bar {
-            if let Some(total) = event.total {
-                bar.set_length(total);
+        let Some(bar) = &entry.bar else { return };
+        if counts_bytes(event.step) {
+            bar.set_message(safe_line(&event.subject));
+            match (bar.length(), event.total) {
+                // The first time that a total is known.
+                (None, Some(_)) => bar.set_style(look(event.step, event.total)),
+                // Another run over bytes: the next model.
+                (Some(before), Some(total)) if before != total => bar.reset(),
+                _ => {}
             }
-            if let Some(done) = event.done {
-                // Never backwards: threads report out of order.
-                bar.set_position(done.max(bar.position()));
-            }
-            if let Some(message) = &event.message {
-                bar.set_message(safe_line(message));
-            }
+        }
+        if let Some(total) = event.total {
+            bar.set_length(total);
+        }
+        if let Some(done) = event.done {
+            // Never backwards: threads report out of order.
+            bar.set_position(done.max(bar.position()));
+        }
+        if let Some(message) = &event.message {
+            bar.set_message(safe_line(message));
         }
     }
 
     fn end(&self, event: &Event) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let bar = state.remove(&(event.step, event.subject.clone())).and_then(|entry| entry.bar);
+        let bar = state.remove(&key(event)).and_then(|entry| entry.bar);
         if let Some(bar) = bar {
             bar.finish_and_clear();
             self.bars.remove(&bar);
@@ -93,6 +102,8 @@ impl TtyReporter {
 impl Reporter for TtyReporter {
     fn report(&self, event: Event) {
         match event.kind {
+            // Steps over bytes tell their end by their numbers.
+            EventKind::Progress if counts_bytes(event.step) && event.done == event.total => self.end(&event),
             EventKind::Started | EventKind::Progress => self.advance(&event),
             EventKind::Done | EventKind::Skipped => {
                 self.end(&event);
@@ -116,10 +127,15 @@ impl Drop for TtyReporter {
     }
 }
 
+/// What has a bar of its own: a step over bytes as a whole, any other step for each of its subjects.
+fn key(event: &Event) -> (Step, String) {
+    (event.step, if counts_bytes(event.step) { String::new() } else { event.subject.clone() })
+}
+
 fn look(step: Step, total: Option<u64>) -> ProgressStyle {
     let template = match (counts_bytes(step), total) {
         (true, Some(_)) => {
-            "{prefix:.bold} [{bar:24}] {binary_bytes} of {binary_total_bytes}, {binary_bytes_per_sec}, {eta} to go"
+            "{prefix:.bold} [{bar:24}] {binary_bytes} of {binary_total_bytes}, {binary_bytes_per_sec}, {eta} to go  {wide_msg}"
         }
         (true, None) => "{prefix:.bold} {binary_bytes}, {binary_bytes_per_sec}",
         (false, _) => "{spinner} {prefix:.bold} {elapsed} {msg}",

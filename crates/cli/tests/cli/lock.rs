@@ -6,11 +6,35 @@ use std::os::unix::fs::MetadataExt as _;
 fn a_lock_is_written_once_and_then_unchanged() {
     let env = TestEnv::new();
     env.pinned();
-    insta::assert_snapshot!(env.run("lock stack.yaml"), @"");
-    insta::assert_snapshot!(env.read("stack.lock.yaml"), @"");
+    insta::assert_snapshot!(env.run("lock stack.yaml"), @r"
+    exit 0
+    --- stdout
+    model assistant: 1 file, 13 B
+    written: stack.lock.yaml
+    --- stderr
+    ");
+    insta::assert_snapshot!(env.read("stack.lock.yaml"), @r#"
+    # Made by `sovai lock`. Do not edit.
+    apiVersion: sovai/v1
+    kind: Lock
+    models:
+      "assistant":
+        license: "Apache-2.0"
+        files:
+          - path: "m.gguf"
+            size: 13
+            sha256: "91afe66b7b5df1c3ac942c247e0515b6e1ed75548c638f839bbb956e8c38469b"
+            source: "file:./weights/m.gguf"
+    "#);
     let inode = |env: &TestEnv| fs_err::metadata(env.path("stack.lock.yaml")).unwrap().ino();
     let before = inode(&env);
-    insta::assert_snapshot!(env.run("lock stack.yaml"), @"");
+    insta::assert_snapshot!(env.run("lock stack.yaml"), @r"
+    exit 0
+    --- stdout
+    model assistant: 1 file, 13 B
+    unchanged: stack.lock.yaml
+    --- stderr
+    ");
     assert_eq!(inode(&env), before, "an unchanged lock is not written again");
     assert!(env.everything_below("store").is_empty(), "lock brings nothing into the store");
 }
@@ -22,8 +46,31 @@ fn what_the_manifest_leaves_open_is_hashed_and_looked_up() {
     engine.image("example/engine:1", 'b');
     env.write("weights/m.gguf", WEIGHTS).write("stack.yaml", manifest("", "", ""));
     let line = format!("--host {} lock stack.yaml", engine.host);
-    insta::assert_snapshot!(env.run(&line), @"");
-    insta::assert_snapshot!(env.read("stack.lock.yaml"), @"");
+    insta::assert_snapshot!(env.run(&line), @r"
+    exit 0
+    --- stdout
+    model assistant: 1 file, 13 B
+    image example/engine:1: sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb (linux/amd64)
+    written: stack.lock.yaml
+    --- stderr
+    ");
+    insta::assert_snapshot!(env.read("stack.lock.yaml"), @r#"
+    # Made by `sovai lock`. Do not edit.
+    apiVersion: sovai/v1
+    kind: Lock
+    models:
+      "assistant":
+        license: "Apache-2.0"
+        files:
+          - path: "m.gguf"
+            size: 13
+            sha256: "91afe66b7b5df1c3ac942c247e0515b6e1ed75548c638f839bbb956e8c38469b"
+            source: "file:./weights/m.gguf"
+    images:
+      "example/engine:1":
+        platform: "linux/amd64"
+        config: "sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+    "#);
     let verified = env.json("verify stack.yaml");
     assert_eq!(verified["exitCode"], 0);
     assert_eq!(verified["models"][0]["trust"], "digest");
@@ -40,12 +87,24 @@ fn check_says_what_moved_and_writes_nothing() {
     assert_eq!(env.run(&check).code, 10, "no lock yet");
     assert!(!env.path("stack.lock.yaml").exists());
     assert_eq!(env.run(&lock).code, 0);
-    insta::assert_snapshot!(env.run(&check), @"");
+    insta::assert_snapshot!(env.run(&check), @r"
+    exit 0
+    --- stdout
+    current: stack.lock.yaml
+    --- stderr
+    ");
 
     let before = env.read("stack.lock.yaml");
     env.write("weights/m.gguf", "GGUF weightz\n");
     engine.image("example/engine:1", 'c');
-    insta::assert_snapshot!(env.run(&check), @"");
+    insta::assert_snapshot!(env.run(&check), @r"
+    exit 10
+    --- stdout
+    changed images.example/engine:1.config: expected sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb, found sha256:cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc
+    changed models.assistant.files.m.gguf: expected 13 bytes, sha256:91afe66b7b5df1c3ac942c247e0515b6e1ed75548c638f839bbb956e8c38469b, from file:./weights/m.gguf, found 13 bytes, sha256:b8f6e5978854301de0086504c473be5bdeb08a59306fb3c32c1ec02467e7ccc3, from file:./weights/m.gguf
+    changed: 2 differences in stack.lock.yaml
+    --- stderr
+    ");
     let value = env.json(&check);
     assert_eq!(value["kind"], "LockResult");
     assert_eq!(value["state"], "changed");
@@ -57,7 +116,17 @@ fn check_says_what_moved_and_writes_nothing() {
 fn a_source_that_is_not_what_the_manifest_pins_is_exit_4_and_not_locked() {
     let env = TestEnv::new();
     env.pinned().write("weights/m.gguf", "GGUF weightz\n");
-    insta::assert_snapshot!(env.run("lock stack.yaml"), @"");
+    insta::assert_snapshot!(env.run("lock stack.yaml"), @r"
+    exit 4
+    --- stdout
+    model assistant: FAILED
+      wrong bytes: m.gguf
+        expected  sha256:91afe66b7b5df1c3ac942c247e0515b6e1ed75548c638f839bbb956e8c38469b
+        found     sha256:b8f6e5978854301de0086504c473be5bdeb08a59306fb3c32c1ec02467e7ccc3
+
+    refused: the source is not what the manifest pins; the lock was not written
+    --- stderr
+    ");
     assert!(!env.path("stack.lock.yaml").exists());
 }
 
@@ -65,18 +134,48 @@ fn a_source_that_is_not_what_the_manifest_pins_is_exit_4_and_not_locked() {
 fn what_cannot_be_reached_is_exit_6_with_a_hint() {
     let env = TestEnv::new();
     env.write("weights/m.gguf", WEIGHTS).write("engine.yaml", manifest("", FILES, ""));
-    insta::assert_snapshot!(env.run("lock engine.yaml"), @"");
+    insta::assert_snapshot!(env.run("lock engine.yaml"), @r"
+    exit 6
+    --- stdout
+    --- stderr
+    error: the container engine at unix://[ROOT]/no-engine.sock cannot be reached
+      caused by: failed to query resolved metadata `[ROOT]/no-engine.sock`: No such file or directory (os error 2)
+
+    hint: start the container engine, or name another one with --host or DOCKER_HOST
+    hint: sovai doctor
+    ");
 
     let engine = FakeEngine::start(env.root(), "1.41");
-    insta::assert_snapshot!(env.run(&format!("--host {} lock engine.yaml", engine.host)), @"");
+    insta::assert_snapshot!(env.run(&format!("--host {} lock engine.yaml", engine.host)), @r"
+    exit 6
+    --- stdout
+    --- stderr
+    error: image is not in the container engine at unix://[ROOT]/engine.sock: example/engine:1
+
+    hint: build or load it there first; sovai never pulls an image by itself
+    ");
 
     let remote = manifest("", FILES, IMAGE_PIN).replace("file:./weights/m.gguf", "hf:org/model");
     env.write("remote.yaml", remote);
-    insta::assert_snapshot!(env.run("lock remote.yaml"), @"");
+    insta::assert_snapshot!(env.run("lock remote.yaml"), @r"
+    exit 6
+    --- stdout
+    --- stderr
+    error: model assistant: source hf:org/model: `hf:` is not supported yet in this version
+
+    hint: bring the files to this host and name their folder: `source: file:PATH`
+    ");
 
     env.write("gone.yaml", manifest("", "", IMAGE_PIN));
     fs_err::remove_file(env.path("weights/m.gguf")).unwrap();
-    insta::assert_snapshot!(env.run("lock gone.yaml"), @"");
+    insta::assert_snapshot!(env.run("lock gone.yaml"), @r"
+    exit 6
+    --- stdout
+    --- stderr
+    error: the source `./weights/m.gguf` is not there
+
+    hint: bring the files there, or change `source` in the manifest; a relative path starts at the manifest's folder
+    ");
 }
 
 #[test]
@@ -84,7 +183,14 @@ fn an_engine_that_is_too_old_is_exit_6() {
     let env = TestEnv::new();
     let engine = FakeEngine::start(env.root(), "1.24");
     env.write("weights/m.gguf", WEIGHTS).write("stack.yaml", manifest("", FILES, ""));
-    insta::assert_snapshot!(env.run(&format!("--host {} lock stack.yaml", engine.host)), @"");
+    insta::assert_snapshot!(env.run(&format!("--host {} lock stack.yaml", engine.host)), @r"
+    exit 6
+    --- stdout
+    --- stderr
+    error: the container engine speaks API 1.24; sovai needs 1.41 or newer
+
+    hint: upgrade the container engine
+    ");
 }
 
 #[test]
@@ -92,12 +198,13 @@ fn an_image_of_another_platform_is_exit_7() {
     let env = TestEnv::new();
     let engine = FakeEngine::start(env.root(), "1.41");
     engine.image("example/engine:1", 'b');
-    let text = manifest("", FILES, "")
-        .replace("image: example/engine:1", "image: { name: \"example/engine:1\", platform: linux/riscv64 }");
+    let other = if cfg!(target_arch = "aarch64") { "linux/amd64" } else { "linux/arm64" };
+    let image = format!("image: {{ name: \"example/engine:1\", platform: {other} }}");
+    let text = manifest("", FILES, "").replace("image: example/engine:1", &image);
     env.write("weights/m.gguf", WEIGHTS).write("stack.yaml", text);
     let ran = env.run(&format!("--host {} lock stack.yaml", engine.host));
     assert_eq!(ran.code, 7, "{ran}");
-    assert!(ran.stderr.contains("expected platform linux/riscv64, found linux/"), "{ran}");
+    assert!(ran.stderr.contains(&format!("expected platform {other}, found linux/")), "{ran}");
 }
 
 #[test]

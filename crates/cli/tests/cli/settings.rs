@@ -16,7 +16,14 @@ fn a_flag_beats_a_variable_beats_a_file() {
 fn a_wrong_file_is_exit_3_with_a_hint() {
     let env = TestEnv::new();
     env.pinned().write("sovai.toml", "outptu = 'json'");
-    insta::assert_snapshot!(env.run("validate stack.yaml"), @"");
+    insta::assert_snapshot!(env.run("validate stack.yaml"), @r"
+    exit 3
+    --- stdout
+    --- stderr
+    error: configuration [ROOT]/work/sovai.toml: unknown key `outptu`
+
+    hint: did you mean `output`?
+    ");
     assert_eq!(env.json("validate stack.yaml")["error"]["hints"][0], "did you mean `output`?");
 }
 
@@ -24,7 +31,14 @@ fn a_wrong_file_is_exit_3_with_a_hint() {
 fn a_wrong_variable_is_exit_2() {
     let env = TestEnv::new();
     let ran = env.finish(env.command(&["schema"]).env("SOVAI_THREADS", "none"));
-    insta::assert_snapshot!(ran, @"");
+    insta::assert_snapshot!(ran, @r"
+    exit 2
+    --- stdout
+    --- stderr
+    error: SOVAI_THREADS: expected a number from 1 to 1024, found `none`
+
+    hint: set SOVAI_THREADS to one of these, or unset it
+    ");
 }
 
 #[test]

@@ -5,7 +5,12 @@ use std::time::{Duration, Instant};
 fn a_good_manifest_says_what_it_is() {
     let env = TestEnv::new();
     env.pinned();
-    insta::assert_snapshot!(env.run("validate stack.yaml"), @"");
+    insta::assert_snapshot!(env.run("validate stack.yaml"), @r"
+    exit 0
+    --- stdout
+    valid: stack demo, 1 model, 1 service
+    --- stderr
+    ");
 }
 
 #[test]
@@ -14,14 +19,50 @@ fn every_problem_is_shown_in_one_run() {
     let text =
         manifest("", FILES, IMAGE_PIN).replace("license:", "licence:").replace("size: 13", "size: many");
     env.write("stack.yaml", text);
-    insta::assert_snapshot!(env.run("validate stack.yaml"), @"");
+    insta::assert_snapshot!(env.run("validate stack.yaml"), @r"
+    exit 3
+    --- stdout
+    error[SOV0020]: unknown key `licence` in a model
+     --> stack.yaml:8:7
+      |
+     ::: 
+    8 |       licence: Apache-2.0
+      |       ^^^^^^^
+      |
+      = hint: did you mean `license`?
+
+    error[SOV0022]: expected a whole number, found text `many`
+      --> stack.yaml:11:17
+       |
+      ::: 
+    11 |           size: many
+       |                 ^^^^
+
+    invalid: 2 errors
+    --- stderr
+    ");
 }
 
 #[test]
 fn a_broken_manifest_of_another_command_is_an_error_with_its_diagnostics() {
     let env = TestEnv::new();
     env.write("stack.yaml", manifest("", FILES, IMAGE_PIN).replace("license:", "licence:"));
-    insta::assert_snapshot!(env.run("verify stack.yaml"), @"");
+    insta::assert_snapshot!(env.run("verify stack.yaml"), @r"
+    exit 3
+    --- stdout
+    --- stderr
+    error[SOV0020]: unknown key `licence` in a model
+     --> stack.yaml:8:7
+      |
+     ::: 
+    8 |       licence: Apache-2.0
+      |       ^^^^^^^
+      |
+      = hint: did you mean `license`?
+    error: manifest stack.yaml is invalid: 1 error
+
+    hint: sovai validate stack.yaml
+    ");
     let value = env.json("verify stack.yaml");
     assert_eq!(value["findings"][0]["type"], "diagnostic");
     assert_eq!(value["findings"][0]["line"], 8);
@@ -112,5 +153,12 @@ fn what_is_no_regular_file_is_refused_without_waiting() {
             format!("{}: {}", ran.code, ran.stderr.lines().next().unwrap())
         })
         .collect();
-    insta::assert_snapshot!(ran.join("\n"), @"");
+    insta::assert_snapshot!(ran.join("\n"), @r"
+    2: error: manifest none.yaml is not there
+    2: error: manifest folder.yaml is a folder, not a regular file
+    2: error: manifest pipe.yaml is a named pipe, not a regular file
+    2: error: manifest socket.yaml cannot be read
+    2: error: manifest /dev/zero is a device, not a regular file
+    2: error: manifest none/none.yaml is not there
+    ");
 }

@@ -26,7 +26,14 @@ fn a_clean_stack_is_verified() {
     env.pinned();
     let ran = env.run("verify stack.yaml");
     let stdout = ran.stdout.replace("read in 0.0 s", "read in N s").replace("read in 0.1 s", "read in N s");
-    insta::assert_snapshot!(format!("exit {}\n{stdout}{}", ran.code, ran.stderr), @"");
+    insta::assert_snapshot!(format!("exit {}\n{stdout}{}", ran.code, ran.stderr), @r"
+    exit 0
+    stack demo
+    model assistant: verified  1 file, 13 B, trust level digest, licence Apache-2.0
+    image example/engine:1: pinned to registry digest sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
+
+    verified: 13 B read in N s; no signature was checked
+    ");
     let value = env.json("verify stack.yaml");
     assert_eq!(value["kind"], "VerifyResult");
     assert_eq!(value["signatures"]["checked"], false);
@@ -39,7 +46,19 @@ fn a_clean_stack_is_verified() {
 fn what_is_pinned_nowhere_is_a_warning() {
     let env = TestEnv::new();
     env.write("weights/m.gguf", WEIGHTS).write("stack.yaml", manifest("", "", ""));
-    insta::assert_snapshot!(env.run("verify stack.yaml"), @"");
+    insta::assert_snapshot!(env.run("verify stack.yaml"), @r"
+    exit 0
+    --- stdout
+    stack demo
+    model assistant: not pinned  trust level unknown, licence Apache-2.0
+    image example/engine:1: not pinned
+
+    nothing was verified: no model is pinned
+    --- stderr
+    warning: model `assistant` is pinned neither in the manifest nor in its lock
+    warning: image `example/engine:1` is pinned neither in the manifest nor in its lock
+    hint: sovai lock stack.yaml
+    ");
     let value = env.json("verify stack.yaml");
     assert_eq!(value["models"][0]["trust"], "unknown");
     assert_eq!(value["findings"][0]["severity"], "warning");
@@ -87,7 +106,40 @@ fn each_fault_of_a_folder_is_named_with_expected_and_found() {
         assert_eq!(value["findings"][0]["model"], "assistant", "{name}");
         assert_eq!(value["models"][0]["trust"], "unknown", "{name}");
     }
-    insta::assert_snapshot!(all, @"");
+    insta::assert_snapshot!(all, @r"
+    flipped byte
+      wrong bytes: sub/b.bin
+        expected  sha256:91afe66b7b5df1c3ac942c247e0515b6e1ed75548c638f839bbb956e8c38469b
+        found     sha256:b8f6e5978854301de0086504c473be5bdeb08a59306fb3c32c1ec02467e7ccc3
+    truncated
+      truncated file: sub/b.bin
+        expected  13 bytes
+        found     12 bytes
+    grown
+      file that is too long: sub/b.bin
+        expected  13 bytes
+        found     14 bytes
+    missing
+      missing file: sub/b.bin
+        expected  a pinned file
+        found     nothing
+    extra
+      file that is not pinned: c.bin
+        expected  nothing
+        found     a file
+    symlink
+      symbolic link: a.bin
+        expected  a regular file
+        found     a symbolic link to /etc/passwd
+    fifo
+      not a regular file: a.bin
+        expected  a regular file
+        found     a FIFO
+    swapped
+      wrong bytes: a.bin
+        expected  sha256:91afe66b7b5df1c3ac942c247e0515b6e1ed75548c638f839bbb956e8c38469b
+        found     sha256:16482eba9b2ac44300465e6c4e4de95296d536acda43b0c3c0f50c210d359256
+    ");
 }
 
 #[test]
@@ -117,7 +169,14 @@ fn names_from_outside_cannot_drive_the_terminal() {
 #[test]
 fn a_folder_is_listed_as_sha256sum_reads_it() {
     let env = folder();
-    insta::assert_snapshot!(env.run("verify weights"), @"");
+    insta::assert_snapshot!(env.run("verify weights"), @r"
+    exit 0
+    --- stdout
+    91afe66b7b5df1c3ac942c247e0515b6e1ed75548c638f839bbb956e8c38469b  a.bin
+    91afe66b7b5df1c3ac942c247e0515b6e1ed75548c638f839bbb956e8c38469b  sub/b.bin
+    --- stderr
+    2 files, 26 B; trust level unknown: nothing says what these bytes must be
+    ");
     env.write("list", env.run("verify weights").stdout);
     let checked =
         env.process("sha256sum", &["--check", "../list"]).current_dir(env.path("weights")).output().unwrap();
@@ -135,10 +194,24 @@ fn a_folder_is_compared_with_the_pins_of_a_model() {
     assert_eq!(env.run("verify weights --pins stack.yaml#assistant").code, 0);
     env.write("weights/a.bin", "GGUF weightz\n");
     assert_eq!(env.json("verify weights --pins stack.yaml")["findings"][0]["type"], "digest");
-    insta::assert_snapshot!(env.run("verify weights --pins stack.yaml#asistant"), @"");
+    insta::assert_snapshot!(env.run("verify weights --pins stack.yaml#asistant"), @r"
+    exit 2
+    --- stdout
+    --- stderr
+    error: --pins: the manifest has no model `asistant`
+
+    hint: did you mean `assistant`?
+    ");
     assert_eq!(env.run("verify stack.yaml --pins stack.yaml").code, 2);
     env.write("open.yaml", manifest("", "", IMAGE_PIN));
-    insta::assert_snapshot!(env.run("verify weights --pins open.yaml"), @"");
+    insta::assert_snapshot!(env.run("verify weights --pins open.yaml"), @r"
+    exit 5
+    --- stdout
+    --- stderr
+    error: model `assistant` is pinned neither in the manifest nor in its lock
+
+    hint: sovai lock open.yaml
+    ");
 }
 
 #[test]

@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn each_difference_is_named_once() {
         assert_eq!(compare(Some(&lock(1, 1)), &lock(1, 1)), []);
-        let subjects = |changes: Vec<Change>| changes.iter().map(|change| change.text()).collect::<Vec<_>>();
+        let subjects = |changes: Vec<Change>| changes.iter().map(Change::text).collect::<Vec<_>>();
         let changed = subjects(compare(Some(&lock(1, 1)), &lock(2, 1)));
         assert_eq!(changed.len(), 1);
         assert!(
