@@ -8,4 +8,5 @@ mod crash;
 mod findings;
 mod property;
 mod receipts;
+mod space;
 mod stored;
