@@ -1,27 +1,31 @@
 //! `kill -9` at any moment: the same call completes, and nothing half-written is ever taken for whole.
 
-use crate::common::{Model, assert_blobs, assert_sound, bytes, name, options, pin};
-use sovai_core::NullReporter;
+use crate::common::{Model, assert_blobs, assert_sound, bytes, name, options};
+use sovai_core::{FilePin, NullReporter};
 use sovai_store::Store;
 use sovai_verifier::{Reread, admit};
+use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// The root of the files for a child process; without it, the child's test does nothing.
 const VARIABLE: &str = "SOVAI_TEST_CRASH_ROOT";
 /// Kills for each run of the tests, at moments that follow from their number.
-const KILLS: u64 = 12;
+const KILLS: u32 = 12;
+/// The line by which the child says that it begins.
+const BEGIN: &str = "the admission begins";
 
 const FILES: [(&str, usize, u64); 4] =
     [("a", 3 << 20, 1), ("sub/b", 2 << 20, 2), ("sub/c", 70_000, 3), ("d", 0, 4)];
 
-/// What the child does: it admits the model, and is killed on the way.
+/// What the child does: it says that it begins, and admits the model; it is killed on the way.
 #[test]
 fn child() {
     let Some(root) = std::env::var_os(VARIABLE).map(PathBuf::from) else { return };
-    let pins: Vec<_> = FILES.iter().map(|(path, len, seed)| pin(path, &bytes(*len, *seed))).collect();
+    let pins: Vec<FilePin> = serde_json::from_slice(&fs_err::read(root.join("pins")).unwrap()).unwrap();
     let store = Store::open(&root.join("store")).unwrap();
+    println!("\n{BEGIN}");
     let options = options(Reread::UseReceipts);
     let admission = admit(&name(), &root.join("source"), &pins, &store, &options, &NullReporter).unwrap();
     assert!(admission.receipt.is_some());
@@ -30,23 +34,31 @@ fn child() {
 fn model() -> Model {
     let contents: Vec<(&str, Vec<u8>)> =
         FILES.iter().map(|(path, len, seed)| (*path, bytes(*len, *seed))).collect();
-    Model::new(&contents.iter().map(|(path, bytes)| (*path, bytes.as_slice())).collect::<Vec<_>>())
+    let model =
+        Model::new(&contents.iter().map(|(path, bytes)| (*path, bytes.as_slice())).collect::<Vec<_>>());
+    fs_err::write(model.dir.path().join("pins"), serde_json::to_vec(&model.pins).unwrap()).unwrap();
+    model
 }
 
+/// A child that is just about to admit the model.
 fn spawn(model: &Model) -> Child {
-    Command::new(std::env::current_exe().unwrap())
-        .args(["crash::child", "--exact", "--test-threads=1"])
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["crash::child", "--exact", "--test-threads=1", "--nocapture"])
         .env(VARIABLE, model.dir.path())
-        .stdout(Stdio::null())
+        .stdout(Stdio::piped())
         .spawn()
-        .unwrap()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.as_mut().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap() == BEGIN));
+    child
 }
 
 #[test]
 fn killed_at_any_moment_the_same_call_completes() {
     let whole = model();
+    let mut child = spawn(&whole);
     let start = Instant::now();
-    assert!(spawn(&whole).wait().unwrap().success());
+    assert!(child.wait().unwrap().success());
     let length = start.elapsed();
     assert_eq!(whole.admitted().hashed, 0, "the child's receipts hold for its parent");
 
@@ -55,11 +67,8 @@ fn killed_at_any_moment_the_same_call_completes() {
         // Twice in the same store, so that what the first one left is there when the second one dies.
         for round in 0..2 {
             let mut child = spawn(&model);
-            let share = u32::try_from((kill * 7 + round * 5) % KILLS).unwrap();
             // Any moment will do: what is asserted holds at each.
-            std::thread::sleep(
-                length * share / u32::try_from(KILLS).unwrap() + Duration::from_micros(kill * 211),
-            );
+            std::thread::sleep(length * ((kill * 7 + round * 5) % KILLS) / KILLS);
             child.kill().unwrap();
             child.wait().unwrap();
             assert_blobs(&model.store());
