@@ -15,4 +15,4 @@ pub use engine::{
 };
 pub use license::{KnownLicense, LicenseCheck, known_licenses, license};
 pub use suggest::suggest;
-pub use vendor::{Vendor, vendor, vendors};
+pub use vendor::{DeviceRequest, Vendor, vendor, vendors};

@@ -4,6 +4,16 @@ use crate::Tested;
 use serde::Deserialize;
 use std::sync::OnceLock;
 
+/// A request for devices to a driver of the container engine (`DeviceRequests` of its API).
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeviceRequest {
+    /// Name of the driver.
+    pub driver: String,
+    /// Capabilities, all of which are wanted.
+    pub capabilities: Vec<String>,
+}
+
 /// A vendor of accelerators, from `data/accelerators.toml`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -18,6 +28,9 @@ pub struct Vendor {
     pub source: String,
     /// When (`YYYY-MM-DD`).
     pub date: String,
+    /// How the container engine itself hands its devices out; `None` where it does not, or where that is not known here.
+    #[serde(default)]
+    pub device_request: Option<DeviceRequest>,
 }
 
 #[derive(Deserialize)]

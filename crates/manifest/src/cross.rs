@@ -32,8 +32,20 @@ pub(crate) fn manifest(root: &Node, sink: &mut Sink<'_>) {
     if let Some(gateway) = spec.get("gateway") {
         gateway::gateway(gateway, &context, sink);
     }
+    unused(&context, sink);
+}
+
+/// Models that no service names. Where a name is misspelt or missing, that has its own diagnostic.
+fn unused(context: &Context<'_>, sink: &mut Sink<'_>) {
     let used: HashSet<&str> =
         context.services.iter().filter_map(|entry| entry.value.get("model")?.text()).collect();
+    let missing = context
+        .services
+        .iter()
+        .any(|entry| entry.value.get("engine").is_some() && entry.value.get("model").is_none());
+    if missing || used.iter().any(|name| !context.models.iter().any(|model| model.key == *name)) {
+        return;
+    }
     for entry in context.models.iter().filter(|entry| !used.contains(entry.key.as_str())) {
         sink.warning(
             "SOV0077",

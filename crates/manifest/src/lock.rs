@@ -137,4 +137,4 @@ fn quote(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -12,8 +12,9 @@ pub enum Color {
     Never,
 }
 
-/// Most bytes of a line that are shown before and after the place.
-const AROUND: usize = 120;
+/// Most bytes of a line that are looked at before and after the place. Longer lines are cut, so that a file of one line
+/// costs no more than another one; what does not fit a terminal, the renderer leaves out.
+const AROUND: usize = 2048;
 
 /// Renders diagnostics one after the other, each with `FILE:LINE:COLUMN`, its line of the text, a caret and its hint.
 ///
@@ -42,19 +43,41 @@ fn render_one(diagnostic: &Diagnostic, file_name: &str, text: &[u8], renderer: &
     };
     let title = level.primary_title(diagnostic.message.as_str()).id(diagnostic.code);
     let mut group = Group::with_title(title);
+    let mut cut = false;
     if let Some(span) = &diagnostic.span {
         let excerpt = Excerpt::new(text, span);
-        let origin = Origin::path(file_name).line(span.line as usize).char_column(span.column as usize);
-        group = group.element(origin).element(
-            Snippet::source(excerpt.line)
-                .line_start(span.line as usize)
-                .annotation(AnnotationKind::Primary.span(excerpt.start..excerpt.end)),
-        );
+        let snippet = Snippet::source(excerpt.line)
+            .line_start(span.line as usize)
+            .annotation(AnnotationKind::Primary.span(excerpt.start..excerpt.end));
+        cut = excerpt.cut;
+        group = if cut {
+            // The renderer would count the column from where the line was cut.
+            let origin = Origin::path(file_name).line(span.line as usize).char_column(span.column as usize);
+            group.element(origin).element(snippet)
+        } else {
+            group.element(snippet.path(file_name))
+        };
     }
     if let Some(hint) = &diagnostic.hint {
         group = group.element(Level::HELP.with_name("hint").message(hint.as_str()));
     }
-    renderer.render(&[group])
+    let out = renderer.render(&[group]);
+    if cut { without_empty_origin(&out) } else { out }
+}
+
+/// Leaves out the line that introduces a snippet without a path.
+fn without_empty_origin(text: &str) -> String {
+    let is_empty_origin = |line: &str| {
+        let mut rest = line;
+        let mut plain = String::new();
+        while let Some((before, code)) = rest.split_once('\x1b') {
+            plain.push_str(before);
+            rest = code.split_once('m').map_or("", |(_, after)| after);
+        }
+        plain.push_str(rest);
+        plain.trim() == ":::"
+    };
+    text.lines().filter(|line| !is_empty_origin(line)).collect::<Vec<_>>().join("\n")
 }
 
 /// The one line that is shown, cut where it is long, and the place in it.
@@ -62,15 +85,18 @@ struct Excerpt {
     line: String,
     start: usize,
     end: usize,
+    /// Whether its beginning is missing.
+    cut: bool,
 }
 
 impl Excerpt {
     fn new(text: &[u8], span: &Span) -> Self {
         let at = span.start.min(text.len());
         let before = &text[at.saturating_sub(AROUND)..at];
+        let cut = at > AROUND && !before.contains(&b'\n');
         let before =
             before.iter().rposition(|byte| *byte == b'\n').map_or(before, |newline| &before[newline + 1..]);
-        let after = &text[at..text.len().min(at + 2 * AROUND)];
+        let after = &text[at..text.len().min(at + AROUND)];
         let after = after
             .iter()
             .position(|byte| matches!(byte, b'\n' | b'\r'))
@@ -80,7 +106,7 @@ impl Excerpt {
         let clean = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace('\u{feff}', "");
         let (head, middle, tail) = (clean(before), clean(&after[..marked]), clean(&after[marked..]));
         let (start, end) = (head.len(), head.len() + middle.len());
-        Self { line: format!("{head}{middle}{tail}"), start, end: end.max(start) }
+        Self { line: format!("{head}{middle}{tail}"), start, end: end.max(start), cut }
     }
 }
 

@@ -58,7 +58,11 @@ impl Rule {
         match self.example {
             Example::Whole(text) => ("", text),
             Example::Model(text) => ("spec.models.assistant", text),
-            Example::Service(text) => ("spec.services.engine", text),
+            Example::Service(text) => {
+                // The usual lines say nothing about the rule.
+                let rest = text.strip_prefix(SERVICE).filter(|rest| !rest.is_empty());
+                ("spec.services.engine", rest.unwrap_or(text))
+            }
             Example::Services(text) => ("spec.services", text),
             Example::Gateway(text) => ("spec.gateway", text),
             Example::Made(words, _) => ("", words),

@@ -108,7 +108,7 @@ fn scalar(format: Format) -> Value {
         Format::Name => pattern("^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"),
         Format::PublicName => pattern("^[A-Za-z0-9._:/-]{1,128}$"),
         Format::EnvKey => pattern("^[A-Za-z_][A-Za-z0-9_]{0,127}$"),
-        Format::FilePath => pattern(r"^(?!/)(?!(.*/)?\.{0,2}(/|$))[^\\\u0000-\u001f\u007f]+$"),
+        Format::FilePath => pattern(&file_path()),
         Format::HostPath => pattern(r"^[^\u0000-\u001f\u007f]+$"),
         Format::Sha256 => pattern("^[0-9a-f]{64}$"),
         Format::Digest => pattern("^sha256:[0-9a-f]{64}$"),
@@ -125,6 +125,14 @@ fn scalar(format: Format) -> Value {
         Format::Listen => pattern(r"^(\[[0-9a-fA-F:.]+\]|[0-9.]+):[0-9]{1,5}$"),
         Format::Revision => pattern("^[A-Za-z0-9_][A-Za-z0-9._/-]{0,199}$"),
     }
+}
+
+/// Parts that are not empty, `.` or `..`, without look-ahead, which many readers of patterns do not have.
+fn file_path() -> String {
+    let any = r"[^/\\\u0000-\u001f\u007f]";
+    let not_dot = r"[^./\\\u0000-\u001f\u007f]";
+    let part = format!(r"({not_dot}{any}*|\.{not_dot}{any}*|\.\.{any}+)");
+    format!("^{part}(/{part})*$")
 }
 
 #[cfg(test)]

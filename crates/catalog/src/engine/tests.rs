@@ -93,7 +93,45 @@ fn the_profile_of_llama_cpp() {
     let mut profile = engine("llama.cpp").unwrap().clone();
     profile.facts.clear();
     profile.args.clear();
-    insta::assert_debug_snapshot!(profile);
+    insta::assert_debug_snapshot!(profile, @r#"
+EngineProfile {
+    name: "llama.cpp",
+    summary: "llama.cpp's server: GGUF models on CPUs and GPUs",
+    source: "https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md",
+    date: "2026-11-24",
+    tested: Here,
+    model: File {
+        suffix: ".gguf",
+    },
+    entrypoint: None,
+    args: [],
+    port: 8080,
+    health: Health {
+        path: "/health",
+        status: 200,
+        body: Some(
+            "\"status\":\"ok\"",
+        ),
+    },
+    metrics: Some(
+        "/metrics",
+    ),
+    env: {
+        "LLAMA_ARG_OFFLINE": "1",
+    },
+    tmpfs: {
+        "/tmp": "rw,noexec,nosuid,nodev,size=64m,mode=1777",
+    },
+    user: "65532:65532",
+    shm: None,
+    memory: None,
+    pids: 512,
+    start_period_s: 10,
+    deadline_s: 900,
+    stop_timeout_s: 10,
+    facts: [],
+}
+"#);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::Context;
 use crate::diagnostic::{Sink, quoted};
-use crate::format::{file_name_of, parse_source};
+use crate::format::{file_name_of, parse_path, parse_source};
 use crate::node::{Entry, Node};
 use sovai_catalog::{EngineProfile, ModelShape, suggest};
 use std::collections::{HashMap, HashSet};
@@ -123,8 +123,11 @@ fn misfit(profile: &EngineProfile, model: &Node) -> Option<String> {
                 return Some(format!("`{}` reads `{suffix}`, the source is {}", profile.name, quoted(name)));
             }
             let files = model.get("files")?.items();
-            let paths: Option<Vec<&str>> =
-                files.iter().map(|file| file.get("path").and_then(Node::text)).collect();
+            // A malformed path has its own diagnostic; nothing follows from it.
+            let paths: Option<Vec<&str>> = files
+                .iter()
+                .map(|file| file.get("path").and_then(Node::text).filter(|path| parse_path(path).is_ok()))
+                .collect();
             profile.model.main_file(paths?).err().map(|error| error.to_string())
         }
     }

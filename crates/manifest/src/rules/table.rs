@@ -56,7 +56,9 @@ static RULES: [Rule; 71] = [
         "SOV0007",
         "Values are nested at most 32 deep",
         "A manifest needs nine levels; deeper nesting is an attack or a slip.",
-        Example::Made("forty opening brackets", || format!("x-deep: {}{}\n", "[".repeat(40), "]".repeat(40)).into_bytes()),
+        Example::Made("forty opening brackets", || {
+            format!("x-deep: {}{}\n", "[".repeat(40), "]".repeat(40)).into_bytes()
+        }),
     ),
     rule(
         "SOV0008",
@@ -311,7 +313,7 @@ static RULES: [Rule; 71] = [
         "Paths do not collide",
         "They differ in more than case and compatibility forms, and no file is another one's folder: some file systems could not hold both.",
         Example::Model(
-            "source: file:./weights/\nfiles:\n  - { path: a, size: 1, sha256: e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 }\n  - { path: A, size: 1, sha256: e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 }\n",
+            "source: file:./weights/\nfiles:\n  - { path: model.gguf, size: 1, sha256: e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 }\n  - { path: Model.GGUF, size: 1, sha256: e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 }\n",
         ),
     ),
     rule(
@@ -416,7 +418,9 @@ static RULES: [Rule; 71] = [
         "SOV0077",
         "Every model is used (warning)",
         "It would be verified and carried for nothing.",
-        Example::Whole("apiVersion: sovai/v1\nkind: Stack\nmetadata: { name: example }\nspec: { models: { idle: { source: hf:org/name } }, services: { web: { image: web } } }\n"),
+        Example::Whole(
+            "apiVersion: sovai/v1\nkind: Stack\nmetadata: { name: example }\nspec: { models: { idle: { source: hf:org/name } }, services: { web: { image: web } } }\n",
+        ),
     ),
     rule(
         "SOV0078",
