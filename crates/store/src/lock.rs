@@ -49,8 +49,10 @@ impl StoreLock {
 
 impl Drop for StoreLock {
     fn drop(&mut self) {
-        // So that the next one who is told "busy" does not read our name. The lock itself goes with the file.
+        // So that the next one who is told "busy" does not read our name.
         drop(self.file.set_len(0));
+        // Closing the file is not enough: a child that was forked and has not yet run its program holds a copy of it.
+        let _ = rustix::fs::flock(&self.file, FlockOperation::Unlock);
     }
 }
 
@@ -70,4 +72,20 @@ fn read_holder(file: &mut File) -> String {
         }
     }
     "another process".to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_of_the_file_in_a_forked_child_does_not_keep_the_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let lock = StoreLock::take(&path, "first").unwrap();
+        let copy = lock.file.try_clone().unwrap();
+        drop(lock);
+        StoreLock::take(&path, "second").unwrap();
+        drop(copy);
+    }
 }

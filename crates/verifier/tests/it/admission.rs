@@ -119,11 +119,14 @@ fn one_thread() -> Options {
 
 #[test]
 fn a_stopped_run_ends_at_once_and_leaves_nothing() {
-    let mut model = Model::new(&[]);
-    // Minutes of hashing, and no space on the disk.
-    let size = 1 << 34;
-    fs_err::File::create(model.path("big")).unwrap().file().set_len(size).unwrap();
-    model.pins.push(sovai_core::FilePin { size, ..crate::common::pin("big", b"") });
+    // Minutes of hashing; for the admission, no more than any disk has room for.
+    let sparse = |size| {
+        let mut model = Model::new(&[]);
+        fs_err::File::create(model.path("big")).unwrap().file().set_len(size).unwrap();
+        model.pins.push(sovai_core::FilePin { size, ..crate::common::pin("big", b"") });
+        model
+    };
+    let (huge, model) = (sparse(1 << 36), sparse(64 << 20));
     let store = model.store();
     let run = |admission: bool| {
         let options = one_thread();
@@ -131,11 +134,10 @@ fn a_stopped_run_ends_at_once_and_leaves_nothing() {
         let seen = AtomicU64::new(0);
         let stop = AtFirst(move || cancel.cancel(), AtomicBool::new(false));
         let reporter = Both(&stop, &seen);
-        let (source, pins) = (model.source(), &model.pins);
         let error = if admission {
-            admit(&name(), &source, pins, &store, &options, &reporter).map(|_| ()).unwrap_err()
+            admit(&name(), &model.source(), &model.pins, &store, &options, &reporter).map(|_| ()).unwrap_err()
         } else {
-            verify(&source, pins, &options, None, &reporter).map(|_| ()).unwrap_err()
+            verify(&huge.source(), &huge.pins, &options, None, &reporter).map(|_| ()).unwrap_err()
         };
         assert!(matches!(error, VerifyError::Cancelled));
         seen.load(Ordering::Relaxed)
