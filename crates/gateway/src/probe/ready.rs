@@ -105,11 +105,16 @@ pub async fn wait_ready(target: &Target, mut on_state: impl FnMut(State)) -> Res
     let mut last: Option<State> = None;
     loop {
         let left = deadline.saturating_sub(start.elapsed());
+        let cut_short = left < MAX_ATTEMPT;
         let attempt =
             timeout(left.min(MAX_ATTEMPT), place.exchange(Request::new(Full::new(Bytes::new())), MAX_BODY));
         let outcome = attempt.await.ok();
         let after_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let state = judge(target, outcome, after_ms);
+        let state = match (&last, outcome) {
+            // The deadline ended this attempt, not the server's silence: what it said before still holds.
+            (Some(last), None) if cut_short => last.clone(),
+            (_, outcome) => judge(target, outcome, after_ms),
+        };
         if last.as_ref() != Some(&state) {
             on_state(state.clone());
         }
