@@ -319,12 +319,25 @@ impl Command {
     }
 }
 
+/// Columns that the table of exit codes keeps to.
+const HELP_WIDTH: usize = 80;
+
 /// Exit codes and variables, at the end of `sovai --help`.
 fn after_help() -> String {
     use std::fmt::Write as _;
     let mut text = String::from("Exit codes:\n");
     for exit in Exit::ALL {
-        let _ = writeln!(text, "  {:>3}  {}", exit.code(), exit.meaning());
+        let _ = write!(text, "  {:>3} ", exit.code());
+        let mut column = 6;
+        for word in exit.meaning().split(' ') {
+            if column + word.len() >= HELP_WIDTH {
+                text.push_str("\n      ");
+                column = 6;
+            }
+            let _ = write!(text, " {word}");
+            column += word.len() + 1;
+        }
+        text.push('\n');
     }
     text.push_str(
         "\nSettings, strongest first: a flag, a variable (SOVAI_STORE, SOVAI_HOST, SOVAI_OUTPUT, SOVAI_PROGRESS, \

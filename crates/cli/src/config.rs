@@ -42,6 +42,15 @@ pub(crate) struct Settings {
     pub(crate) threads: Option<NonZeroUsize>,
 }
 
+impl Settings {
+    /// What they are, in one line.
+    pub(crate) fn describe(&self) -> String {
+        let store = self.store.as_ref().map_or("unknown".to_owned(), |store| store.display().to_string());
+        let offline = if self.offline { "; offline" } else { "" };
+        safe_line(&format!("store {store}; container engine {}{offline}", self.host))
+    }
+}
+
 /// What surrounds the process; passed in, so that tests can set it.
 pub(crate) struct Surroundings<'a> {
     /// Variables.
@@ -140,7 +149,7 @@ fn form(output: Option<OutputFormat>) -> Form {
 fn from_variables(around: &Surroundings<'_>) -> Result<Layer, CliError> {
     let wrong = |name: &str, found: &str, wanted: &str| {
         CliError::new(Exit::Usage, format!("{name}: expected {wanted}, found `{}`", safe_line(found)))
-            .hint(format!("set {name} to one of these, or unset it"))
+            .hint(format!("set {name} to such a value, or unset it"))
     };
     let mut layer = Layer {
         store: (around.var)("SOVAI_STORE").filter(|path| !path.is_empty()).map(|path| around.cwd.join(path)),

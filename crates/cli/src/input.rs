@@ -3,9 +3,10 @@
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::output::safe_line;
-use fs_err::os::unix::fs::OpenOptionsExt as _;
 use rustix::fs::OFlags;
+use std::fs::{FileType, OpenOptions};
 use std::io::{self, Read as _};
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 /// Reads a regular file whole, but at most `limit + 1` bytes, so that the reader can tell "at the limit" from "beyond".
@@ -14,11 +15,10 @@ use std::path::Path;
 pub(crate) fn read_bounded(path: &Path, limit: usize, what: &str) -> Result<Vec<u8>, CliError> {
     let shown = safe_line(&path.display().to_string());
     let fail = |error: &io::Error| {
-        let error = innermost(error);
-        CliError::new(Exit::Usage, format!("{what} {shown} cannot be read")).cause(error)
+        CliError::new(Exit::Usage, format!("{what} {shown} cannot be read")).source(error)
     };
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = fs_err::OpenOptions::new()
+    let file = OpenOptions::new()
         .read(true)
         // A FIFO without a writer would block for ever in a plain open.
         .custom_flags(flags.bits().cast_signed())
@@ -27,7 +27,7 @@ pub(crate) fn read_bounded(path: &Path, limit: usize, what: &str) -> Result<Vec<
             io::ErrorKind::NotFound => CliError::new(Exit::Usage, format!("{what} {shown} is not there"))
                 .hint("check the path; a relative one starts at the working folder"),
             // Opening a socket.
-            _ if os_code(&error) == Some(rustix::io::Errno::NXIO.raw_os_error()) => {
+            _ if error.raw_os_error() == Some(rustix::io::Errno::NXIO.raw_os_error()) => {
                 CliError::new(Exit::Usage, format!("{what} {shown} is a socket, not a regular file"))
             }
             _ => fail(&error),
@@ -43,21 +43,7 @@ pub(crate) fn read_bounded(path: &Path, limit: usize, what: &str) -> Result<Vec<
     Ok(bytes)
 }
 
-/// The system's words without the path, which the message has already.
-fn innermost(error: &io::Error) -> String {
-    os_code(error).map_or_else(|| error.to_string(), |code| io::Error::from_raw_os_error(code).to_string())
-}
-
-/// The system's error number, also from within an error that names the path.
-fn os_code(error: &io::Error) -> Option<i32> {
-    error.raw_os_error().or_else(|| {
-        let source = error.get_ref()?.source()?;
-        source.downcast_ref::<io::Error>()?.raw_os_error()
-    })
-}
-
-fn kind_of(kind: std::fs::FileType) -> &'static str {
-    use std::os::unix::fs::FileTypeExt as _;
+fn kind_of(kind: FileType) -> &'static str {
     if kind.is_dir() {
         "a folder"
     } else if kind.is_fifo() {

@@ -40,7 +40,8 @@ pub fn run(argv: impl IntoIterator<Item = OsString>) -> u8 {
     let (out, result) = match settings(&cli.global) {
         Ok(settings) => {
             let ctx = Ctx::new(settings, kind);
-            (ctx.out, commands::run(cli.command, &ctx))
+            ctx.out.detail(&ctx.settings.describe());
+            (ctx.out, caught(|| commands::run(cli.command, &ctx)))
         }
         Err((out, error)) => (out, Err(error)),
     };
@@ -51,6 +52,14 @@ pub fn run(argv: impl IntoIterator<Item = OsString>) -> u8 {
             error.exit().code()
         }
     }
+}
+
+/// A panic is a defect of ours and ends like any other internal error; what panicked has been printed by then.
+fn caught(work: impl FnOnce() -> Result<Exit, CliError>) -> Result<Exit, CliError> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or_else(|_| {
+        Err(CliError::new(Exit::Internal, "internal error: this is a defect of sovai")
+            .hint("report it with the message above; the same command may be run again"))
+    })
 }
 
 fn settings(flags: &args::GlobalArgs) -> Result<config::Settings, (Printer, CliError)> {
@@ -65,4 +74,16 @@ fn settings(flags: &args::GlobalArgs) -> Result<config::Settings, (Printer, CliE
         let out = Printer { form: config::form_before_settings(flags, &around), talk: config::talk(flags) };
         (out, error)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_exit_1() {
+        assert_eq!(caught(|| Ok(Exit::Drift)).unwrap(), Exit::Drift);
+        let error = caught(|| panic!("on purpose")).unwrap_err();
+        assert_eq!(error.exit(), Exit::Internal);
+    }
 }

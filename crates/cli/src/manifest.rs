@@ -36,8 +36,7 @@ impl ManifestFile {
                 }
                 Ok(Self { path: path.to_owned(), manifest })
             }
-            None => Err(invalid("manifest", path, &parsed.diagnostics, &bytes)
-                .hint(format!("sovai validate {}", safe_line(&path.display().to_string())))),
+            None => Err(invalid("manifest", path, &parsed.diagnostics, &bytes)),
         }
     }
 

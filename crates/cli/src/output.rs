@@ -199,14 +199,17 @@ fn envelope(kind: &str, exit: Exit, findings: Vec<Value>, body: Value) -> Value 
     Value::Object(object)
 }
 
+/// A next step as a line of its own.
+pub(crate) fn hint_line(hint: &str) -> String {
+    format!("{}hint:{} {}\n", style::HINT, style::RESET, indented(hint, "  "))
+}
+
 /// An error for people: details, the chain, then the hints after a blank line.
 fn chain(error: &CliError) -> String {
     let mut text = String::new();
     if let Some(details) = error.details() {
-        text.push_str(details);
-        if !details.ends_with('\n') {
-            text.push('\n');
-        }
+        text.push_str(details.trim_end_matches('\n'));
+        text.push_str("\n\n");
     }
     let _ = writeln!(text, "{}error:{} {}", style::ERROR, style::RESET, indented(error.message(), "  "));
     for cause in error.causes() {
@@ -216,7 +219,7 @@ fn chain(error: &CliError) -> String {
         text.push('\n');
     }
     for hint in error.hints() {
-        let _ = writeln!(text, "{}hint:{} {}", style::HINT, style::RESET, indented(hint, "  "));
+        text.push_str(&hint_line(hint));
     }
     text
 }

@@ -8,7 +8,7 @@ use crate::error::{CliError, as_data};
 use crate::exit::Exit;
 use crate::findings;
 use crate::manifest::{ManifestFile, count};
-use crate::output::{Outcome, safe_line, style};
+use crate::output::{Outcome, hint_line, safe_line, style};
 use compare::Change;
 use serde::Serialize;
 use serde_json::Value;
@@ -55,8 +55,8 @@ pub(crate) fn run(args: &LockArgs, ctx: &Ctx) -> Result<Exit, CliError> {
     let file = ManifestFile::load(&args.manifest, ctx.out)?;
     let lock_path = file.lock_path()?;
     refuse_remote(&file)?;
-    // A lock that cannot be read is replaced, but never silently taken for an old one.
-    let old = if args.check { file.lock()? } else { None };
+    // What is no lock is not overwritten: it may be somebody's work.
+    let old = file.lock()?;
     let (models, mismatches) = hash_models(&file, args, ctx)?;
     if !mismatches.is_empty() {
         return refuse(&file, &lock_path, &mismatches, ctx);
@@ -203,10 +203,10 @@ async fn ask_engine(
     if missing.is_empty() {
         return Ok(found);
     }
-    let plural = if missing.len() == 1 { "image is" } else { "images are" };
+    let (noun, verb) = if missing.len() == 1 { ("image", "is") } else { ("images", "are") };
     Err(CliError::new(
         Exit::Unreachable,
-        format!("{plural} not in the container engine at {}: {}", safe_line(host), missing.join(", ")),
+        format!("{noun} {} {verb} not in the container engine at {}", missing.join(", "), safe_line(host)),
     )
     .hint("build or load it there first; sovai never pulls an image by itself"))
 }
@@ -247,6 +247,7 @@ fn refuse(
         data.extend(findings::of_model(name, as_data(found)));
     }
     let _ = writeln!(text, "\nrefused: the source is not what the manifest pins; the lock was not written");
+    text.push_str(&hint_line("bring the pinned files again, or change `files` in the manifest"));
     let lock = Lock { models: BTreeMap::new(), images: BTreeMap::new() };
     finish(file, lock_path, &lock, "refused", Exit::Mismatch, data, text, ctx)
 }

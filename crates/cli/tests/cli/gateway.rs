@@ -63,6 +63,30 @@ fn it_serves_until_sigterm_and_logs_json_lines() {
 }
 
 #[test]
+fn a_second_signal_ends_it_at_once() {
+    let env = TestEnv::new();
+    env.write("gateway.json", config("127.0.0.1:0"));
+    let mut child = env
+        .process(env!("CARGO_BIN_EXE_sovai"), &["gateway", "--config", "gateway.json"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let pid = Pid::from_child(&child);
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut next = || -> Value { serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap() };
+    let started = next();
+    // A request that is never finished keeps it draining.
+    let mut stream = TcpStream::connect(started["listen"].as_str().unwrap()).unwrap();
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    assert_eq!(next()["type"], "access");
+    stream.write_all(b"POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n").unwrap();
+    kill_process(pid, Signal::TERM).unwrap();
+    assert_eq!(next()["type"], "draining");
+    kill_process(pid, Signal::TERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+}
+
+#[test]
 fn a_port_that_is_taken_is_exit_7_and_a_wrong_configuration_exit_3() {
     let env = TestEnv::new();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -100,8 +100,8 @@ fn check_says_what_moved_and_writes_nothing() {
     insta::assert_snapshot!(env.run(&check), @r"
     exit 10
     --- stdout
-    changed images.example/engine:1.config: expected sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb, found sha256:cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc
-    changed models.assistant.files.m.gguf: expected 13 bytes, sha256:91afe66b7b5df1c3ac942c247e0515b6e1ed75548c638f839bbb956e8c38469b, from file:./weights/m.gguf, found 13 bytes, sha256:b8f6e5978854301de0086504c473be5bdeb08a59306fb3c32c1ec02467e7ccc3, from file:./weights/m.gguf
+    changed images.example/engine:1: expected sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb, found sha256:cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc
+    changed models.assistant.files.m.gguf: expected sha256:91afe66b7b5df1c3ac942c247e0515b6e1ed75548c638f839bbb956e8c38469b, found sha256:b8f6e5978854301de0086504c473be5bdeb08a59306fb3c32c1ec02467e7ccc3
     changed: 2 differences in stack.lock.yaml
     --- stderr
     ");
@@ -125,6 +125,7 @@ fn a_source_that_is_not_what_the_manifest_pins_is_exit_4_and_not_locked() {
         found     sha256:b8f6e5978854301de0086504c473be5bdeb08a59306fb3c32c1ec02467e7ccc3
 
     refused: the source is not what the manifest pins; the lock was not written
+    hint: bring the pinned files again, or change `files` in the manifest
     --- stderr
     ");
     assert!(!env.path("stack.lock.yaml").exists());
@@ -150,7 +151,7 @@ fn what_cannot_be_reached_is_exit_6_with_a_hint() {
     exit 6
     --- stdout
     --- stderr
-    error: image is not in the container engine at unix://[ROOT]/engine.sock: example/engine:1
+    error: image example/engine:1 is not in the container engine at unix://[ROOT]/engine.sock
 
     hint: build or load it there first; sovai never pulls an image by itself
     ");
@@ -211,10 +212,11 @@ fn an_image_of_another_platform_is_exit_7() {
 fn a_broken_lock_is_exit_3() {
     let env = TestEnv::new();
     env.pinned().write("stack.lock.yaml", "kind: Lock\nnonsense: true\n");
-    for line in ["lock --check stack.yaml", "verify stack.yaml"] {
+    for line in ["lock stack.yaml", "lock --check stack.yaml", "verify stack.yaml"] {
         let ran = env.run(line);
         assert_eq!(ran.code, 3, "{ran}");
         assert!(ran.stderr.contains("error: lock stack.lock.yaml is invalid"), "{ran}");
+        assert_eq!(env.read("stack.lock.yaml"), "kind: Lock\nnonsense: true\n");
     }
 }
 

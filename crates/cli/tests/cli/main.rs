@@ -7,6 +7,7 @@ mod engine;
 mod env;
 mod gateway;
 mod lock;
+mod operate;
 mod output;
 mod settings;
 mod validate;

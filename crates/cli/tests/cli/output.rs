@@ -3,6 +3,8 @@ use std::io::Read as _;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/commands.md");
+
 /// Every command with a page.
 const COMMANDS: [&str; 13] = [
     "validate",
@@ -41,8 +43,7 @@ fn help_of_every_command() {
 
 #[test]
 fn every_command_is_documented() {
-    let docs =
-        fs_err::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/commands.md")).unwrap();
+    let docs = fs_err::read_to_string(DOCS).unwrap();
     let env = TestEnv::new();
     for command in COMMANDS {
         assert!(
@@ -105,7 +106,9 @@ fn every_result_has_its_kind() {
         ("man", "ManResult", 0),
         ("gateway --config none.json", "GatewayResult", 2),
     ];
+    let docs = fs_err::read_to_string(DOCS).unwrap();
     for (line, kind, code) in engineless {
+        assert!(docs.contains(&format!("`kind: {kind}`")), "{kind} is not in docs/commands.md");
         let value = env.json(line);
         assert_eq!((&value["kind"], &value["exitCode"]), (&kind.into(), &code.into()), "{line}: {value}");
     }
@@ -119,6 +122,14 @@ fn a_json_error_also_tells_a_person_unless_quiet() {
     );
     assert_eq!(env.run("-q -o json validate none.yaml").stderr, "");
     assert!(env.run("-q validate none.yaml").stderr.starts_with("error: "));
+}
+
+#[test]
+fn verbose_says_where_things_are() {
+    let env = TestEnv::new();
+    let ran = env.run("-v schema");
+    assert_eq!(ran.stderr, "store [ROOT]/store; container engine unix://[ROOT]/no-engine.sock\n");
+    assert_eq!(env.run("schema").stderr, "");
 }
 
 #[test]

@@ -37,7 +37,7 @@ fn a_wrong_variable_is_exit_2() {
     --- stderr
     error: SOVAI_THREADS: expected a number from 1 to 1024, found `none`
 
-    hint: set SOVAI_THREADS to one of these, or unset it
+    hint: set SOVAI_THREADS to such a value, or unset it
     ");
 }
 

@@ -25,7 +25,6 @@ fn every_problem_is_shown_in_one_run() {
     error[SOV0020]: unknown key `licence` in a model
      --> stack.yaml:8:7
       |
-     ::: 
     8 |       licence: Apache-2.0
       |       ^^^^^^^
       |
@@ -34,7 +33,6 @@ fn every_problem_is_shown_in_one_run() {
     error[SOV0022]: expected a whole number, found text `many`
       --> stack.yaml:11:17
        |
-      ::: 
     11 |           size: many
        |                 ^^^^
 
@@ -54,14 +52,12 @@ fn a_broken_manifest_of_another_command_is_an_error_with_its_diagnostics() {
     error[SOV0020]: unknown key `licence` in a model
      --> stack.yaml:8:7
       |
-     ::: 
     8 |       licence: Apache-2.0
       |       ^^^^^^^
       |
       = hint: did you mean `license`?
-    error: manifest stack.yaml is invalid: 1 error
 
-    hint: sovai validate stack.yaml
+    error: manifest stack.yaml is invalid: 1 error
     ");
     let value = env.json("verify stack.yaml");
     assert_eq!(value["findings"][0]["type"], "diagnostic");
@@ -157,7 +153,7 @@ fn what_is_no_regular_file_is_refused_without_waiting() {
     2: error: manifest none.yaml is not there
     2: error: manifest folder.yaml is a folder, not a regular file
     2: error: manifest pipe.yaml is a named pipe, not a regular file
-    2: error: manifest socket.yaml cannot be read
+    2: error: manifest socket.yaml is a socket, not a regular file
     2: error: manifest /dev/zero is a device, not a regular file
     2: error: manifest none/none.yaml is not there
     ");

@@ -66,6 +66,18 @@ fn what_is_pinned_nowhere_is_a_warning() {
 }
 
 #[test]
+fn a_manifest_and_a_lock_that_do_not_agree_are_exit_5() {
+    let env = TestEnv::new();
+    env.pinned();
+    assert_eq!(env.run("lock stack.yaml").code, 0);
+    env.write("stack.lock.yaml", env.read("stack.lock.yaml").replace(WEIGHTS_SHA256, &"0".repeat(64)));
+    let ran = env.run("verify stack.yaml");
+    assert_eq!(ran.code, 5, "{ran}");
+    assert!(ran.stdout.ends_with("\nrefused: the manifest and its lock do not agree\n"), "{ran}");
+    assert!(ran.stderr.contains("model `assistant` is pinned to two things"), "{ran}");
+}
+
+#[test]
 fn each_fault_of_a_folder_is_named_with_expected_and_found() {
     let faults: [(&str, fn(&TestEnv)); 8] = [
         ("flipped byte", |env| {

@@ -2,7 +2,7 @@
 
 use crate::output::safe_line;
 use serde::Serialize;
-use sovai_manifest::{Lock, LockedImage, LockedModel};
+use sovai_manifest::{Lock, LockedModel};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One difference.
@@ -52,6 +52,9 @@ impl Change {
     }
 }
 
+/// What is known of one subject, each fact in words.
+type Facts = Vec<String>;
+
 /// Every difference, sorted by subject. Without a lock, all there is was added.
 pub(super) fn compare(old: Option<&Lock>, new: &Lock) -> Vec<Change> {
     let old = old.map(flatten).unwrap_or_default();
@@ -59,50 +62,54 @@ pub(super) fn compare(old: Option<&Lock>, new: &Lock) -> Vec<Change> {
     let subjects: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
     subjects
         .into_iter()
-        .filter_map(|subject| match (old.get(subject), new.get(subject)) {
-            (None, Some(found)) => Some(Change::Added { subject: subject.clone(), found: found.clone() }),
-            (Some(expected), None) => {
-                Some(Change::Removed { subject: subject.clone(), expected: expected.clone() })
-            }
-            (Some(expected), Some(found)) if expected != found => Some(Change::Changed {
-                subject: subject.clone(),
-                expected: expected.clone(),
-                found: found.clone(),
-            }),
-            _ => None,
+        .filter_map(|subject| {
+            let change = match (old.get(subject), new.get(subject)) {
+                (None, Some(found)) => Change::Added { subject: subject.clone(), found: found.join(", ") },
+                (Some(expected), None) => {
+                    Change::Removed { subject: subject.clone(), expected: expected.join(", ") }
+                }
+                (Some(expected), Some(found)) if expected != found => Change::Changed {
+                    subject: subject.clone(),
+                    expected: only_here(expected, found),
+                    found: only_here(found, expected),
+                },
+                _ => return None,
+            };
+            Some(change)
         })
         .collect()
 }
 
-/// A lock as a list of facts.
-fn flatten(lock: &Lock) -> BTreeMap<String, String> {
+/// The facts that the other list does not have.
+fn only_here(facts: &Facts, other: &Facts) -> String {
+    let only: Vec<&str> = facts.iter().filter(|fact| !other.contains(fact)).map(String::as_str).collect();
+    if only.is_empty() { "nothing".to_owned() } else { only.join(", ") }
+}
+
+/// A lock as facts about models, files and images.
+fn flatten(lock: &Lock) -> BTreeMap<String, Facts> {
     let mut facts = BTreeMap::new();
     for (name, model) in &lock.models {
         flatten_model(&format!("models.{name}"), model, &mut facts);
     }
     for (name, image) in &lock.images {
-        flatten_image(&format!("images.{name}"), image, &mut facts);
+        let mut known = vec![image.config.to_string(), image.platform.clone()];
+        known.extend(image.manifest.map(|manifest| format!("manifest {manifest}")));
+        facts.insert(format!("images.{name}"), known);
     }
     facts
 }
 
-fn flatten_model(at: &str, model: &LockedModel, facts: &mut BTreeMap<String, String>) {
+fn flatten_model(at: &str, model: &LockedModel, facts: &mut BTreeMap<String, Facts>) {
     for (key, value) in [("revision", &model.revision), ("license", &model.license)] {
         if let Some(value) = value {
-            facts.insert(format!("{at}.{key}"), value.clone());
+            facts.insert(format!("{at}.{key}"), vec![value.clone()]);
         }
     }
     for file in &model.files {
-        let fact = format!("{} bytes, {}, from {}", file.size, file.sha256, file.source);
-        facts.insert(format!("{at}.files.{}", file.path), fact);
-    }
-}
-
-fn flatten_image(at: &str, image: &LockedImage, facts: &mut BTreeMap<String, String>) {
-    facts.insert(format!("{at}.platform"), image.platform.clone());
-    facts.insert(format!("{at}.config"), image.config.to_string());
-    if let Some(manifest) = image.manifest {
-        facts.insert(format!("{at}.manifest"), manifest.to_string());
+        let known =
+            vec![format!("{} bytes", file.size), file.sha256.to_string(), format!("from {}", file.source)];
+        facts.insert(format!("{at}.files.{}", file.path), known);
     }
 }
 
@@ -110,7 +117,7 @@ fn flatten_image(at: &str, image: &LockedImage, facts: &mut BTreeMap<String, Str
 mod tests {
     use super::*;
     use sovai_core::{ImageId, Name, RelPath, Sha256};
-    use sovai_manifest::LockedFile;
+    use sovai_manifest::{LockedFile, LockedImage};
 
     fn lock(digest: u8, image: u8) -> Lock {
         let file = LockedFile {
@@ -135,15 +142,24 @@ mod tests {
     fn each_difference_is_named_once() {
         assert_eq!(compare(Some(&lock(1, 1)), &lock(1, 1)), []);
         let subjects = |changes: Vec<Change>| changes.iter().map(Change::text).collect::<Vec<_>>();
-        let changed = subjects(compare(Some(&lock(1, 1)), &lock(2, 1)));
-        assert_eq!(changed.len(), 1);
-        assert!(
-            changed[0].starts_with("changed models.m.files.a.gguf: expected 1 bytes, sha256:0101"),
-            "{changed:?}"
+        let digest = |byte: &str| format!("sha256:{}", byte.repeat(32));
+        assert_eq!(
+            subjects(compare(Some(&lock(1, 1)), &lock(2, 1))),
+            [format!("changed models.m.files.a.gguf: expected {}, found {}", digest("01"), digest("02"))]
         );
-        assert!(subjects(compare(Some(&lock(1, 1)), &lock(1, 2)))[0].starts_with("changed images.i.config"));
-        assert_eq!(compare(None, &lock(1, 1)).len(), 4);
+        assert_eq!(
+            subjects(compare(Some(&lock(1, 1)), &lock(1, 2))),
+            [format!("changed images.i: expected {}, found {}", digest("01"), digest("02"))]
+        );
+        assert_eq!(
+            subjects(compare(None, &lock(1, 1))),
+            [
+                format!("added images.i: {}, linux/amd64", digest("01")),
+                format!("added models.m.files.a.gguf: 1 bytes, {}, from file:a.gguf", digest("01")),
+                "added models.m.license: MIT".to_owned(),
+            ]
+        );
         let gone = compare(Some(&lock(1, 1)), &Lock { models: BTreeMap::new(), images: BTreeMap::new() });
-        assert!(matches!(&gone[0], Change::Removed { subject, .. } if subject == "images.i.config"));
+        assert!(matches!(&gone[0], Change::Removed { subject, .. } if subject == "images.i"));
     }
 }

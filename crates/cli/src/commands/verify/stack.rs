@@ -7,10 +7,10 @@ use crate::error::{CliError, as_data};
 use crate::exit::Exit;
 use crate::findings;
 use crate::manifest::{ManifestFile, count};
-use crate::output::{Outcome, safe_line, style};
+use crate::output::{Outcome, hint_line, safe_line, style};
 use serde::Serialize;
 use sovai_core::{FilePin, Name, format_bytes};
-use sovai_manifest::{ImagePin, Resolved, Unpinned, UnpinnedKind, resolve};
+use sovai_manifest::{ImagePin, Resolved, Unpinned, UnpinnedKind, Why, resolve};
 use sovai_verifier::{Finding, Report, VerifyError};
 use std::ffi::OsStr;
 use std::fmt::Write as _;
@@ -109,12 +109,19 @@ pub(super) fn run(args: &VerifyArgs, ctx: &Ctx) -> Result<Exit, CliError> {
     }
     warn(&resolved, &file, ctx);
 
-    let exit = if data.is_empty() { Exit::Done } else { Exit::Mismatch };
+    let conflict = resolved.unpinned.iter().any(|unpinned| matches!(unpinned.why, Why::Conflict { .. }));
+    let exit = match (data.is_empty(), conflict) {
+        (false, _) => Exit::Mismatch,
+        (true, true) => Exit::Refused,
+        (true, false) => Exit::Done,
+    };
     let all: Vec<&Report> = reports.iter().map(|(_, report)| report).collect();
     text.push('\n');
     if !data.is_empty() {
         let _ =
             writeln!(text, "failed: {}; nothing of this stack may be deployed", count(data.len(), "finding"));
+    } else if conflict {
+        let _ = writeln!(text, "refused: the manifest and its lock do not agree");
     } else if all.is_empty() {
         let _ = writeln!(text, "nothing was verified: no model is pinned");
     } else {
@@ -203,7 +210,7 @@ fn warn(resolved: &Resolved, file: &ManifestFile, ctx: &Ctx) {
     }
     if !resolved.unpinned.is_empty() {
         let manifest = safe_line(&file.path.display().to_string());
-        ctx.out.say(&format!("{}hint:{} sovai lock {manifest}", style::HINT, style::RESET));
+        ctx.out.say(hint_line(&format!("sovai lock {manifest}")).trim_end());
     }
 }
 
