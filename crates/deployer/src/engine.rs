@@ -165,7 +165,7 @@ pub struct ContainerSpec {
     pub env: BTreeMap<String, String>,
     /// Labels.
     pub labels: BTreeMap<String, String>,
-    /// `UID:GID`, numeric, never 0.
+    /// `UID:GID`, numeric, the UID never 0.
     pub user: String,
     /// Further groups, numeric.
     pub groups: Vec<String>,

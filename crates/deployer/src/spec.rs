@@ -355,28 +355,21 @@ fn memory(
     Ok(wanted.min(host))
 }
 
-/// Vendors whose devices the engine itself hands out on request: vendor, driver, capability.
-const DEVICE_DRIVERS: [(&str, &str, &str); 1] = [("nvidia", "nvidia", "gpu")];
-
 fn devices(service: &Name, wanted: &Accelerators) -> Result<DeviceRequest, SpecError> {
-    let Some((_, driver, capability)) = DEVICE_DRIVERS.iter().find(|(vendor, ..)| *vendor == wanted.vendor)
-    else {
+    let request = sovai_catalog::vendor(&wanted.vendor).and_then(|vendor| vendor.device_request.as_ref());
+    let Some(request) = request else {
+        let known = sovai_catalog::vendors().iter().filter(|vendor| vendor.device_request.is_some());
         return Err(SpecError::Accelerator {
             service: service.clone(),
             vendor: wanted.vendor.clone(),
-            known: DEVICE_DRIVERS.map(|(vendor, ..)| vendor).join(", "),
+            known: known.map(|vendor| vendor.id.as_str()).collect::<Vec<_>>().join(", "),
         });
     };
     let (count, ids) = match &wanted.wanted {
         WantedDevices::Count(count) => (Some(*count), Vec::new()),
         WantedDevices::Ids(ids) => (None, ids.clone()),
     };
-    Ok(DeviceRequest {
-        driver: (*driver).to_owned(),
-        count,
-        ids,
-        capabilities: vec![(*capability).to_owned()],
-    })
+    Ok(DeviceRequest { driver: request.driver.clone(), count, ids, capabilities: request.capabilities.clone() })
 }
 
 /// Folder in the stack's folder that holds the digests of the gateway's keys.

@@ -32,7 +32,7 @@ pub enum RuleError {
     #[error("`{0}` is no name for a container, network or image")]
     Name(String),
     /// Not `UID:GID` in digits, or one of them is 0.
-    #[error("the user is `UID:GID` in digits and never 0, found `{0}`")]
+    #[error("the user is `UID:GID` in digits, the UID never 0, found `{0}`")]
     User(String),
     /// A further group that is not in digits, or 0.
     #[error("a group is a number and never 0, found `{0}`")]
@@ -149,8 +149,9 @@ fn own_network(network: &str) -> Result<(), RuleError> {
 }
 
 fn user(user: &str) -> Result<(), RuleError> {
+    // Group 0 is no privilege without capabilities, and images that must run as any user (vLLM's) rely on it.
     match user.split_once(':') {
-        Some((uid, gid)) if nonzero(uid) && nonzero(gid) => Ok(()),
+        Some((uid, gid)) if nonzero(uid) && (gid == "0" || nonzero(gid)) => Ok(()),
         _ => Err(RuleError::User(user.to_owned())),
     }
 }

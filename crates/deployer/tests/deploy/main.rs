@@ -5,4 +5,5 @@
 mod faults;
 mod fixture;
 mod happy;
+mod profiles;
 mod refusals;
