@@ -109,8 +109,8 @@ impl Default for Limits {
             // Without streaming, an engine sends its head only when the whole answer is there.
             response_timeout_ms: 600_000,
             write_timeout_ms: 60_000,
-            // Container engines kill after ten seconds unless told otherwise.
-            drain_timeout_ms: 8_000,
+            // Shorter than the 30 seconds after which the gateway's container is killed.
+            drain_timeout_ms: 25_000,
             connections: 1_024,
         }
     }
