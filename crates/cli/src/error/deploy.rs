@@ -25,7 +25,6 @@ impl From<DeployError> for CliError {
 /// The code of an error that stands for itself, before anything was changed.
 fn exit_of(error: &DeployError) -> Exit {
     match error {
-        DeployError::ImageMissing { .. } | DeployError::StoreUnseen { .. } => Exit::Unreachable,
         DeployError::Engine(EngineError::PortTaken { .. } | EngineError::NameTaken { .. })
         | DeployError::WrongPlatform { .. }
         | DeployError::PortTaken { .. }
@@ -39,7 +38,9 @@ fn exit_of(error: &DeployError) -> Exit {
             Exit::DeployFailed
         }
         DeployError::Interrupted => Exit::Interrupted,
-        DeployError::Engine(_) => Exit::Unreachable,
+        DeployError::ImageMissing { .. } | DeployError::StoreUnseen { .. } | DeployError::Engine(_) => {
+            Exit::Unreachable
+        }
         DeployError::Store(_) | DeployError::NotVerified { .. } => Exit::Internal,
     }
 }

@@ -1,4 +1,5 @@
 use crate::env::{IMAGE_PIN, TestEnv, WEIGHTS, manifest};
+use std::fmt::Write as _;
 use std::io::Read as _;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -36,7 +37,7 @@ fn help_of_every_command() {
             let end = help.find(last).map_or(help.len(), |begin| begin + last.len());
             help.replace_range(at..end, "...\n");
         }
-        all.push_str(&format!("$ sovai {command} --help\n{help}\n"));
+        let _ = writeln!(all, "$ sovai {command} --help\n{help}");
     }
     insta::assert_snapshot!("help", all);
 }

@@ -1,4 +1,5 @@
 use crate::env::{FILES, IMAGE_PIN, TestEnv, manifest};
+use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 #[test]
@@ -77,7 +78,7 @@ fn faults() -> Vec<(&'static str, Vec<u8>, Option<u32>)> {
     let mut bomb = String::from("a: &a [x,x,x,x,x,x,x,x,x]\n");
     for (this, last) in ('b'..='i').zip('a'..='h') {
         let line = vec![format!("*{last}"); 9].join(",");
-        bomb.push_str(&format!("{this}: &{this} [{line}]\n"));
+        let _ = writeln!(bomb, "{this}: &{this} [{line}]");
     }
     vec![
         ("unknown key", swap("license:", "licence:"), Some(8)),

@@ -1,8 +1,12 @@
 use crate::env::{IMAGE_PIN, TestEnv, WEIGHTS, WEIGHTS_SHA256, manifest};
 use rustix::fs::{CWD, Mode, mkfifoat};
 use rustix::process::{Pid, Signal, kill_process};
+use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
+
+/// A fault's name, and what brings it about.
+type Fault = (&'static str, fn(&TestEnv));
 
 /// A model of a folder with two files, pinned in its manifest.
 fn folder() -> TestEnv {
@@ -79,7 +83,7 @@ fn a_manifest_and_a_lock_that_do_not_agree_are_exit_5() {
 
 #[test]
 fn each_fault_of_a_folder_is_named_with_expected_and_found() {
-    let faults: [(&str, fn(&TestEnv)); 8] = [
+    let faults: [Fault; 8] = [
         ("flipped byte", |env| {
             env.write("weights/sub/b.bin", "GGUF weightz\n");
         }),
@@ -113,7 +117,7 @@ fn each_fault_of_a_folder_is_named_with_expected_and_found() {
         let ran = env.run("verify stack.yaml");
         assert_eq!(ran.code, 4, "{name}: {ran}");
         let findings: Vec<&str> = ran.stdout.lines().filter(|line| line.starts_with("  ")).collect();
-        all.push_str(&format!("{name}\n{}\n", findings.join("\n")));
+        let _ = writeln!(all, "{name}\n{}", findings.join("\n"));
         let value = env.json("verify stack.yaml");
         assert_eq!(value["findings"][0]["model"], "assistant", "{name}");
         assert_eq!(value["models"][0]["trust"], "unknown", "{name}");
