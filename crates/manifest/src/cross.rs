@@ -89,6 +89,8 @@ fn model(node: &Node, sink: &mut Sink<'_>) {
     match paths[..] {
         [] => {}
         [path] if path.text() == Some(name) => {}
+        // A malformed path has its own diagnostic.
+        [path] if path.text().is_none_or(|text| parse_path(text).is_err()) => {}
         [path] => sink.error_hint(
             "SOV0062",
             &path.span,

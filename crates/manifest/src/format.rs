@@ -60,6 +60,9 @@ pub(crate) fn check(format: Format, node: &Node, sink: &mut Sink<'_>) {
                 Some("write the number without quotes".to_owned())
             }
             (Format::Length | Format::Count { .. } | Format::Cpus, _) => None,
+            (Format::Sha256 | Format::Digest, _) if scalar.text.len() < 64 => {
+                Some("`sha256sum FILE` prints it".to_owned())
+            }
             _ => Some(format!("put it in quotes: \"{}\"", scalar.text.chars().take(80).collect::<String>())),
         };
         let message = format!("expected {wanted}, found {} {}", node.describe(), quoted(&scalar.text));

@@ -71,15 +71,15 @@ fn read<T>(
     };
     let mut sink = Sink::new(text);
     let root = yaml::read(text, &mut sink);
-    let mut built = None;
+    let mut value = None;
     match root {
         Some(root) => {
             check::document(&root, object, &mut sink);
             cross(&root, &mut sink);
             if !sink.has_errors() {
-                built = build(&root);
-                debug_assert!(built.is_some(), "a text that broke no rule could not be built");
-                if built.is_none() {
+                value = build(&root);
+                debug_assert!(value.is_some(), "a text that broke no rule could not be built");
+                if value.is_none() {
                     sink.error("SOV0022", &root.span, "a value cannot be used; this is a fault of sovai");
                 }
             }
@@ -89,7 +89,7 @@ fn read<T>(
         }
         None => {}
     }
-    (built, sink.finish())
+    (value, sink.finish())
 }
 
 #[cfg(test)]

@@ -126,6 +126,14 @@ impl Node {
         }
     }
 
+    /// The text of a scalar that is text to every YAML reader, for looking names up.
+    pub(crate) fn name(&self) -> Option<&str> {
+        match &self.value {
+            Value::Scalar(scalar) if scalar.scalar_type() == ScalarType::Text => Some(&scalar.text),
+            _ => None,
+        }
+    }
+
     /// What a person calls this value.
     pub(crate) fn describe(&self) -> &'static str {
         match &self.value {

@@ -45,7 +45,7 @@ fn render_one(diagnostic: &Diagnostic, file_name: &str, text: &[u8], renderer: &
     let mut group = Group::with_title(title);
     let mut cut = false;
     if let Some(span) = &diagnostic.span {
-        let excerpt = Excerpt::new(text, span);
+        let excerpt = Excerpt::new(text, span, Hidden::of(diagnostic.code));
         let snippet = Snippet::source(excerpt.line)
             .line_start(span.line as usize)
             .annotation(AnnotationKind::Primary.span(excerpt.start..excerpt.end));
@@ -89,8 +89,28 @@ struct Excerpt {
     cut: bool,
 }
 
+/// What of a line is not shown, because it may be a secret and the output may be kept.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Hidden {
+    Nothing,
+    /// All values but the marked key.
+    Values,
+    /// The marked value too.
+    Marked,
+}
+
+impl Hidden {
+    fn of(code: &str) -> Self {
+        match code {
+            "SOV0081" => Self::Values,
+            "SOV0067" | "SOV0082" => Self::Marked,
+            _ => Self::Nothing,
+        }
+    }
+}
+
 impl Excerpt {
-    fn new(text: &[u8], span: &Span) -> Self {
+    fn new(text: &[u8], span: &Span, hidden: Hidden) -> Self {
         let at = span.start.min(text.len());
         let before = &text[at.saturating_sub(AROUND)..at];
         let cut = at > AROUND && !before.contains(&b'\n');
@@ -104,10 +124,25 @@ impl Excerpt {
         let marked = span.end.saturating_sub(span.start).min(after.len());
         // In a cut line, a character may be cut too: what is left of it shows as one U+FFFD.
         let clean = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace('\u{feff}', "");
-        let (head, middle, tail) = (clean(before), clean(&after[..marked]), clean(&after[marked..]));
+        let (mut head, mut middle, mut tail) =
+            (clean(before), clean(&after[..marked]), clean(&after[marked..]));
+        if hidden != Hidden::Nothing {
+            // A key before the first `:` is shown; what stands after it in the same line may be another secret.
+            let key = head.find(':').unwrap_or(head.len());
+            head = format!("{}{}", &head[..key], mask(&head[key..]));
+            tail = if tail.trim().is_empty() { tail } else { " …".to_owned() };
+        }
+        if hidden == Hidden::Marked {
+            middle = mask(&middle);
+        }
         let (start, end) = (head.len(), head.len() + middle.len());
         Self { line: format!("{head}{middle}{tail}"), start, end: end.max(start), cut }
     }
+}
+
+/// Letters and digits as stars.
+fn mask(text: &str) -> String {
+    text.chars().map(|c| if c.is_alphanumeric() { '*' } else { c }).collect()
 }
 
 #[cfg(test)]

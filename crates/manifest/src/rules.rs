@@ -87,7 +87,8 @@ fn manifest(model: &str, services: &str, gateway: &str) -> String {
 }
 
 fn indent(text: &str, by: usize) -> String {
-    text.lines().map(|line| format!("{:by$}{line}\n", "")).collect()
+    let lines: Vec<String> = text.lines().map(|line| format!("{:by$}{line}\n", "")).collect();
+    lines.concat()
 }
 
 #[cfg(test)]

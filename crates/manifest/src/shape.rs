@@ -12,13 +12,13 @@ pub(crate) enum Shape {
     /// A mapping whose keys the author chooses.
     Map {
         key: Format,
-        value: &'static Shape,
+        value: &'static Self,
         /// Fewest entries.
         min: usize,
     },
     /// A list.
     List {
-        item: &'static Shape,
+        item: &'static Self,
         /// Fewest items.
         min: usize,
     },

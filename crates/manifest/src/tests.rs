@@ -14,7 +14,7 @@ pub(crate) fn examples() -> Vec<(String, Vec<u8>)> {
     for entry in fs_err::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        if name.ends_with(".yaml") && !name.ends_with(".lock.yaml") {
+        if path.extension().is_some_and(|ending| ending == "yaml") && !name.contains(".lock.") {
             out.push((name, fs_err::read(path).unwrap()));
         }
     }
@@ -166,11 +166,12 @@ fn hostile_files_are_refused_at_once() {
         large[at] = b'\n';
     }
     assert_eq!(codes(&large), ["SOV0002"]);
-    let mut bomb = String::from("x-0: &a0 [x, x, x, x, x, x, x, x, x]\n");
-    for level in 1..30 {
-        let alias = format!("*a{}", level - 1);
-        bomb.push_str(&format!("x-{level}: &a{level} [{}]\n", vec![alias; 9].join(", ")));
-    }
+    let line = |level: usize| {
+        let alias = format!("*a{}", level.wrapping_sub(1));
+        let items = if level == 0 { ["x"; 9].join(", ") } else { vec![alias; 9].join(", ") };
+        format!("x-{level}: &a{level} [{items}]\n")
+    };
+    let bomb = (0..30).map(line).collect::<Vec<_>>().concat();
     assert_eq!(codes(bomb.as_bytes()), ["SOV0008"]);
     assert_eq!(codes(b"x-0: &a [x]\nx-1: &a [*a]\n"), ["SOV0009"], "the inner `a` is the one that is open");
     let wide = format!("x-a: &a '{}'\nx-b: [{}]\n", "x".repeat(500_000), "*a, ".repeat(400));
@@ -254,19 +255,21 @@ fn a_mebibyte_of_anything_is_read_in_time() {
 
 #[test]
 fn many_services_and_files_are_taken_in_time() {
-    let mut text = String::from(
-        "apiVersion: sovai/v1\nkind: Stack\nmetadata: { name: a }\nspec:\n  models:\n    m:\n      source: hf:a/b\n      files:\n",
+    let files: String = (0..3000)
+        .flat_map(|number| {
+            [format!("        - {{ path: f/{number}, size: 1, sha256: "), "ab".repeat(32), " }\n".into()]
+        })
+        .collect();
+    let services: String = (1..1000)
+        .flat_map(|number| {
+            [format!("    s{number}: {{ image: web, depends: [s"), (number - 1).to_string(), "] }\n".into()]
+        })
+        .collect();
+    let text = format!(
+        "apiVersion: sovai/v1\nkind: Stack\nmetadata: {{ name: a }}\nspec:\n  models:\n    m:\n      source: hf:a/b\n\
+         {space}files:\n{files}  services:\n    s0: {{ engine: vllm, image: web, model: m }}\n{services}",
+        space = " ".repeat(6)
     );
-    for number in 0..3000 {
-        text.push_str(
-            &format!("        - {{ path: f/{number}, size: 1, sha256: {:064x} }}\n", number + (1u128 << 100))
-                .replace("0000000000", "aaaaaaaaaa"),
-        );
-    }
-    text.push_str("  services:\n    s0: { engine: vllm, image: web, model: m }\n");
-    for number in 1..1000 {
-        text.push_str(&format!("    s{number}: {{ image: web, depends: [s{}] }}\n", number - 1));
-    }
     assert_eq!(codes(text.as_bytes()), [""; 0]);
     let circle = text.replace("model: m }", "model: m, depends: [s999] }");
     assert_eq!(codes(circle.as_bytes()), ["SOV0072"]);

@@ -51,7 +51,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<&str, crate::Diagnostic> {
         }
     };
     if let Some((at, c)) =
-        text.char_indices().find(|(at, c)| !is_allowed(*c) && !(*at == 0 && *c == '\u{feff}'))
+        text.char_indices().find(|(at, c)| !is_allowed(*c) && (*at > 0 || *c != '\u{feff}'))
     {
         let span = at..at + c.len_utf8();
         let (code, what) = match c {
@@ -88,7 +88,7 @@ fn early(
     hint: &str,
 ) -> crate::Diagnostic {
     let before = bytes.get(..at.start).unwrap_or(bytes);
-    let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+    let line = before.split(|byte| *byte == b'\n').count();
     let line_start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
     let column = String::from_utf8_lossy(&before[line_start..]).chars().count() + 1;
     let narrow = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
@@ -137,6 +137,8 @@ fn syntax(text: &str, error: &ScanError, sink: &mut Sink<'_>) {
     let at = error.marker().byte_offset().unwrap_or_else(|| {
         text.char_indices().nth(error.marker().index()).map_or(text.len(), |(byte, _)| byte)
     });
+    // A tab is reported where it ends; people look for where it is.
+    let at = if text.get(..at).is_some_and(|before| before.ends_with('\t')) { at - 1 } else { at };
     let at = at..at;
     match error.kind() {
         ErrorKind::RecursionLimitExceeded => {

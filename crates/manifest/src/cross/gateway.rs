@@ -44,7 +44,7 @@ pub(super) fn gateway(node: &Node, context: &Context<'_>, sink: &mut Sink<'_>) {
 }
 
 fn route(target: &Node, context: &Context<'_>, sink: &mut Sink<'_>) {
-    let Some(name) = target.text() else { return };
+    let Some(name) = target.name() else { return };
     let Some(service) = context.services.iter().find(|service| service.key == name) else {
         let names = context.services.iter().map(|service| service.key.as_str());
         let hint = suggest(name, names).map(|near| format!("did you mean `{near}`?"));

@@ -87,7 +87,7 @@ fn model(entry: &Entry, profile: Option<&EngineProfile>, context: &Context<'_>, 
         }
         return;
     };
-    let Some(name) = reference.text() else { return };
+    let Some(name) = reference.name() else { return };
     let Some(model) = context.models.iter().find(|model| model.key == name) else {
         let names = context.models.iter().map(|model| model.key.as_str());
         let hint = suggest(name, names.clone()).map(|near| format!("did you mean `{near}`?")).or_else(|| {
@@ -231,7 +231,7 @@ fn is_secret_value(value: &str) -> bool {
 fn duplicates(node: &Node, context: &Context<'_>, sink: &mut Sink<'_>) {
     let mut seen = HashSet::new();
     for item in node.get("depends").map_or(&[] as &[_], Node::items) {
-        let Some(name) = item.text() else { continue };
+        let Some(name) = item.name() else { continue };
         if !seen.insert(name) {
             twice(item, name, sink);
         } else if !context.services.iter().any(|service| service.key == name) {

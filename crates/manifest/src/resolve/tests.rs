@@ -8,13 +8,10 @@ fn digest(byte: u8) -> Sha256 {
 
 /// A stack with one model and one image; `files` and `pin` as the manifest has them.
 fn manifest(files: &[(&str, u8)], image: &str, more: &str) -> Manifest {
-    let mut list = String::new();
-    for (path, byte) in files {
-        list.push_str(&format!(
-            "        - {{ path: {path}, size: 1, sha256: \"{}\" }}\n",
-            digest(*byte).hex()
-        ));
-    }
+    let entry = |(path, byte): &(&str, u8)| {
+        format!("        - {{ path: {path}, size: 1, sha256: \"{}\" }}\n", digest(*byte).hex())
+    };
+    let mut list = files.iter().map(entry).collect::<Vec<_>>().concat();
     if !list.is_empty() {
         list.insert_str(0, "      files:\n");
     }

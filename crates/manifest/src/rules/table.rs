@@ -64,7 +64,7 @@ static RULES: [Rule; 71] = [
         "SOV0008",
         "At most 50000 values and 4 MiB of text, aliases written out",
         "Aliases of aliases grow without bound from a few lines.",
-        Example::Made("nine lines, each nine aliases of the one before", || bomb()),
+        Example::Made("nine lines, each nine aliases of the one before", bomb),
     ),
     rule(
         "SOV0009",
@@ -92,7 +92,7 @@ static RULES: [Rule; 71] = [
         "SOV0012",
         "At most 100 problems are shown",
         "The rest is counted.",
-        Example::Made("a hundred and one unknown keys", || unknown_keys()),
+        Example::Made("a hundred and one unknown keys", unknown_keys),
     ),
     rule(
         "SOV0020",
@@ -524,16 +524,16 @@ static RULES: [Rule; 71] = [
 
 /// Nine lines, each nine aliases of the one before: 9^9 values when written out.
 fn bomb() -> Vec<u8> {
-    let mut text = "x-0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
+    let mut text = b"x-0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_vec();
     for level in 1..9 {
         let alias = format!("*a{}", level - 1);
-        text.push_str(&format!("x-{level}: &a{level} [{}]\n", vec![alias; 9].join(", ")));
+        text.extend(format!("x-{level}: &a{level} [{}]\n", vec![alias; 9].join(", ")).into_bytes());
     }
-    text.into_bytes()
+    text
 }
 
 fn unknown_keys() -> Vec<u8> {
-    (0..101).map(|number| format!("key{number}: x\n")).collect::<String>().into_bytes()
+    (0..101).flat_map(|number| format!("key{number}: x\n").into_bytes()).collect()
 }
 
 fn long_path(path: &str) -> Vec<u8> {

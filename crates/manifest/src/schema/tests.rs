@@ -12,6 +12,7 @@ fn accepts(schema: &Value, root: &Value, value: &Value) -> Result<(), String> {
     };
     for (keyword, argument) in schema.as_object().unwrap() {
         let number = argument.as_f64().unwrap_or(f64::NAN);
+        let least = argument.as_u64().and_then(|least| usize::try_from(least).ok()).unwrap_or(usize::MAX);
         let text = value.as_str();
         let good = match keyword.as_str() {
             "$schema" | "$defs" | "title" | "description" => true,
@@ -35,11 +36,11 @@ fn accepts(schema: &Value, root: &Value, value: &Value) -> Result<(), String> {
                 let pattern = regex::Regex::new(argument.as_str().unwrap()).unwrap();
                 text.is_none_or(|text| pattern.is_match(text))
             }
-            "minLength" => text.is_none_or(|text| text.chars().count() as f64 >= number),
+            "minLength" => text.is_none_or(|text| text.chars().count() >= least),
             "minimum" => value.as_f64().is_none_or(|value| value >= number),
             "maximum" => value.as_f64().is_none_or(|value| value <= number),
-            "minItems" => value.as_array().is_none_or(|items| items.len() as f64 >= number),
-            "minProperties" => value.as_object().is_none_or(|map| map.len() as f64 >= number),
+            "minItems" => value.as_array().is_none_or(|items| items.len() >= least),
+            "minProperties" => value.as_object().is_none_or(|map| map.len() >= least),
             "items" => {
                 for item in value.as_array().into_iter().flatten() {
                     accepts(argument, root, item)?;
