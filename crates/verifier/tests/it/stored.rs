@@ -96,6 +96,8 @@ fn a_damaged_tree_is_made_again() {
         &|| {
             fs_err::remove_file(tree.join("config.json")).unwrap();
             fs_err::write(tree.join("config.json"), b"{}").unwrap();
+            fs_err::set_permissions(tree.join("config.json"), std::fs::Permissions::from_mode(0o444))
+                .unwrap();
         },
         &|| fs_err::set_permissions(tree.join("weights"), std::fs::Permissions::from_mode(0o777)).unwrap(),
         &|| {
@@ -115,6 +117,10 @@ fn a_damaged_tree_is_made_again() {
     for damage in damages {
         open(&tree);
         damage();
+        // Else it would be the folder's mode that is found.
+        if tree.exists() {
+            fs_err::set_permissions(&tree, std::fs::Permissions::from_mode(0o555)).unwrap();
+        }
         model.admitted();
         assert_eq!(model.admitted().hashed, 0);
         assert_sound(&model.store());
