@@ -97,7 +97,7 @@ fn the_profile_of_llama_cpp() {
 EngineProfile {
     name: "llama.cpp",
     summary: "llama.cpp's server: GGUF models on CPUs and GPUs",
-    source: "https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md",
+    source: "https://github.com/ggml-org/llama.cpp/tree/master/tools/server",
     date: "2026-11-24",
     tested: Here,
     model: File {
