@@ -54,10 +54,18 @@ async fn without_a_key_in_force_nobody_gets_to_an_engine() {
 }
 
 #[tokio::test]
-async fn the_answer_reaches_a_client_that_sends_a_large_body_without_a_key() {
+async fn a_refused_body_is_read_away_so_that_the_answer_is_not_lost_in_a_reset() {
     let door = Door::to(Engine::nobody().await).await;
     let body = format!("{{\"model\":\"assistant\",\"x\":\"{}\"}}", "x".repeat(600_000));
-    assert_eq!(door.ask(&post("/v1/completions", "wrong", &body)).await.status, 401);
+    let request = post("/v1/completions", "wrong", &body);
+    let (head, rest) = request.split_at(request.len() - 500_000);
+    let mut client = door.client().await;
+    client.send(head).await;
+    assert_eq!(client.answer().await.status, 401);
+    // Closed at once, the connection would be reset by what still comes.
+    client.send(rest).await;
+    client.send(get(&format!("authorization: Bearer {KEY}\r\n"))).await;
+    assert_eq!(client.answer().await.status, 200);
 }
 
 #[tokio::test]
