@@ -36,6 +36,19 @@ pub(crate) fn options(reread: Reread) -> Options {
     Options { threads: NonZeroUsize::new(2).unwrap(), cancel: Cancel::default(), reread }
 }
 
+impl Drop for Model {
+    fn drop(&mut self) {
+        // Read-only folders cannot be emptied, but by root.
+        if let Ok(trees) = fs_err::read_dir(self.dir.path().join("store/trees")) {
+            for tree in trees.flatten() {
+                for path in walk(&tree.path()).iter().filter(|path| path.is_dir()) {
+                    writable(path);
+                }
+            }
+        }
+    }
+}
+
 impl Model {
     pub(crate) fn new(files: &[(&str, &[u8])]) -> Self {
         let model = Self {
@@ -165,11 +178,23 @@ pub(crate) fn trees(store: &Store) -> usize {
 /// Runs a change on one byte of a file, in place.
 pub(crate) fn flip(path: &Path, at: usize) {
     use std::os::unix::fs::FileExt as _;
+    let mode = fs_err::metadata(path).unwrap().permissions();
+    writable(path);
     let file = fs_err::OpenOptions::new().read(true).write(true).open(path).unwrap();
     let mut byte = [0];
     file.file().read_exact_at(&mut byte, at as u64).unwrap();
     byte[0] ^= 1;
     file.file().write_all_at(&byte, at as u64).unwrap();
+    fs_err::set_permissions(path, mode).unwrap();
+}
+
+/// Lets the owner write, who need not be root.
+pub(crate) fn writable(path: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = fs_err::metadata(path).unwrap().permissions().mode();
+    if mode & 0o200 == 0 {
+        fs_err::set_permissions(path, std::fs::Permissions::from_mode(mode | 0o200)).unwrap();
+    }
 }
 
 pub(crate) fn kinds(findings: &[Finding]) -> Vec<String> {

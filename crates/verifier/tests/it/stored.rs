@@ -1,10 +1,10 @@
 //! The store's own copies: found when damaged, healed from the source, verified when the source is gone.
 
-use crate::common::{Model, assert_sound, bytes, flip, kinds, name, options, trees};
+use crate::common::{Model, assert_sound, bytes, flip, kinds, name, options, trees, writable};
 use sovai_core::{EventKind, RecordingReporter};
 use sovai_store::ModelArtifact;
 use sovai_verifier::{Finding, Reread, admit};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
 fn blob(model: &Model, at: usize) -> std::path::PathBuf {
     model.store().blob(&model.pins[at].sha256)
@@ -42,6 +42,26 @@ fn a_damaged_blob_is_healed_from_the_source() {
 }
 
 #[test]
+fn a_full_run_finds_what_no_receipt_shows() {
+    let model = Model::usual();
+    model.admitted();
+    // A disk that returns other bytes than were written: here, a flipped byte whose receipt is made to fit.
+    flip(&blob(&model, 1), 1);
+    let meta = fs_err::metadata(blob(&model, 1)).unwrap();
+    let file = model.store().receipts().join("blobs.json");
+    let mut receipts: serde_json::Value = serde_json::from_slice(&fs_err::read(&file).unwrap()).unwrap();
+    let state = &mut receipts["entries"][model.pins[1].sha256.to_string()]["state"];
+    state["mtime"] = serde_json::json!([meta.mtime(), meta.mtime_nsec()]);
+    state["ctime"] = serde_json::json!([meta.ctime(), meta.ctime_nsec()]);
+    fs_err::write(&file, receipts.to_string()).unwrap();
+    let unseen = model.admit();
+    assert_eq!((unseen.report.hashed, unseen.receipt.is_some()), (0, true), "that is the limit of receipts");
+    let full = model.try_admit(Reread::Full).unwrap();
+    model.assert_tree(full.receipt.unwrap().tree());
+    assert_sound(&model.store());
+}
+
+#[test]
 fn a_damaged_blob_without_a_source_is_a_finding() {
     let model = Model::usual();
     model.admitted();
@@ -58,6 +78,7 @@ fn a_damaged_blob_without_a_source_is_a_finding() {
     assert_eq!(*expected, model.pins[1].sha256);
     assert_ne!(expected, found);
     // And a truncated one, and one that is gone.
+    writable(&blob(&model, 1));
     fs_err::OpenOptions::new().write(true).open(blob(&model, 1)).unwrap().file().set_len(5).unwrap();
     assert_eq!(
         kinds(&model.admit().report.findings),
@@ -76,9 +97,9 @@ fn without_a_source_the_stores_copies_are_verified() {
     assert_eq!(model.admitted().hashed, 305_002);
     assert_eq!(model.try_admit(Reread::Full).unwrap().report.hashed, 305_002);
     // A pin of another size for a stored digest.
-    let mut other = Model { dir: model.dir, pins: model.pins };
-    other.pins[0].size += 1;
-    assert_eq!(kinds(&other.admit().report.findings), ["size config.json"]);
+    let mut model = model;
+    model.pins[0].size += 1;
+    assert_eq!(kinds(&model.admit().report.findings), ["size config.json"]);
 }
 
 #[test]
