@@ -22,7 +22,7 @@ fn an_engine_that_is_down_is_exit_6() {
     assert_eq!(value["kind"], "DoctorResult");
     assert_eq!(check(&value, "engine")["status"], "fail");
     assert_eq!(value["findings"][0]["type"], "check");
-    for name in ["platform", "store", "disk", "memory", "clock", "port"] {
+    for name in ["platform", "store", "disk", "memory", "accelerators", "clock", "port"] {
         assert!(check(&value, name)["detail"].is_string());
     }
 }

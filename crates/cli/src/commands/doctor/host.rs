@@ -4,6 +4,7 @@ use super::{Check, Status};
 use crate::ctx::Ctx;
 use rustix::fs::Access;
 use sovai_core::format_bytes;
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::MetadataExt as _;
@@ -31,7 +32,7 @@ pub(super) fn checks(ctx: &Ctx) -> Vec<Check> {
                 .hint("name one with --store DIR or SOVAI_STORE"),
         ),
     }
-    checks.extend([memory(), clock(), port(PORT)]);
+    checks.extend([memory(), accelerators(Path::new("/sys/bus/pci/devices")), clock(), port(PORT)]);
     checks
 }
 
@@ -144,6 +145,33 @@ impl Check {
     }
 }
 
+/// What the PCI bus has, by class, so that no vendor needs to be known: 3D controllers and processing accelerators.
+///
+/// Most display adapters (class 03 00) are no accelerators, and those that are cannot be told apart here: they are counted.
+fn accelerators(devices: &Path) -> Check {
+    let mut found: BTreeMap<String, usize> = BTreeMap::new();
+    for entry in fs_err::read_dir(devices).into_iter().flatten().flatten() {
+        let read = |name: &str| {
+            let text = fs_err::read_to_string(entry.path().join(name)).unwrap_or_default();
+            text.trim().trim_start_matches("0x").to_owned()
+        };
+        let what = match read("class").get(..4) {
+            Some("0302") => "3D controller",
+            Some("0300") => "display adapter",
+            Some("1200") => "processing accelerator",
+            _ => continue,
+        };
+        *found.entry(format!("{what} {}:{}", read("vendor"), read("device"))).or_default() += 1;
+    }
+    let list: Vec<String> = found.iter().map(|(what, n)| format!("{n} x {what}")).collect();
+    let detail = if list.is_empty() {
+        "none on the PCI bus: engines run on the CPU".to_owned()
+    } else {
+        list.join(", ")
+    };
+    Check::new("accelerators", Status::Ok, detail)
+}
+
 fn clock() -> Check {
     let now = jiff::Timestamp::now();
     let detail = crate::report::time(now);
@@ -207,6 +235,27 @@ mod tests {
         let file = folder.path().join("file");
         fs_err::write(&file, "").unwrap();
         assert_eq!(store(&file).status, Status::Fail);
+    }
+
+    #[test]
+    fn accelerators_are_counted_by_class_and_id() {
+        let bus = tempfile::tempdir().unwrap();
+        let device = |slot: &str, class: &str, id: &str| {
+            let folder = bus.path().join(slot);
+            fs_err::create_dir(&folder).unwrap();
+            for (name, text) in [("class", class), ("vendor", "0x10de"), ("device", id)] {
+                fs_err::write(folder.join(name), format!("{text}\n")).unwrap();
+            }
+        };
+        assert!(accelerators(bus.path()).detail.starts_with("none"));
+        device("0000:01:00.0", "0x030200", "0x2330");
+        device("0000:02:00.0", "0x030200", "0x2330");
+        device("0000:03:00.0", "0x120000", "0x0001");
+        device("0000:04:00.0", "0x020000", "0x0002");
+        assert_eq!(
+            accelerators(bus.path()).detail,
+            "2 x 3D controller 10de:2330, 1 x processing accelerator 10de:0001"
+        );
     }
 
     #[test]
