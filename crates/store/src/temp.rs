@@ -99,17 +99,14 @@ impl Temp {
         sync_parent(target)
     }
 
-    /// Like [`Temp::persist`], but leaves what has that name already; says whether the name was free.
-    pub(crate) fn persist_new(mut self, target: &Path, mode: Mode) -> Result<bool, StoreError> {
+    /// Like [`Temp::persist`], for a file, but leaves what has that name already; says whether the name was free.
+    pub(crate) fn persist_new(self, target: &Path, mode: Mode) -> Result<bool, StoreError> {
         self.settle(mode)?;
-        match rustix::fs::renameat_with(CWD, &self.path, CWD, target, RenameFlags::NOREPLACE) {
-            Ok(()) => {
-                self.persisted = true;
-                sync_parent(target)?;
-                Ok(true)
-            }
+        // A link never replaces; the temporary name goes when `self` is dropped.
+        match rustix::fs::linkat(CWD, &self.path, CWD, target, AtFlags::empty()) {
+            Ok(()) => sync_parent(target).map(|()| true),
             Err(Errno::EXIST) => Ok(false),
-            Err(error) => Err(StoreError::io("rename into place", target, error)),
+            Err(error) => Err(StoreError::io("link into place", target, error)),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Tests of the verifier through its public functions, on real files.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "test helpers outside of test functions")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "functions that tests share")]
 
 mod admission;
 mod common;
