@@ -1,2 +1,161 @@
-//! x
-fn main() {}
+//! Measures `sovai` side by side with its peers: hashing with OpenSSL, deploying with Compose, the gateway with nginx.
+//!
+//! Every figure is made of rounds in which sovai and its peer take turns, and is the median of what the rounds gave.
+//! It never judges a figure by its exit code: a bar that is missed is written down, and `docs/benchmarks.md` says what
+//! stands behind each.
+
+mod args;
+mod deploy;
+mod docs;
+mod error;
+mod gateway;
+mod machine;
+mod process;
+mod report;
+mod start;
+mod stats;
+mod verify;
+
+use crate::args::{Cli, Part};
+use crate::error::{BenchError, io};
+use crate::machine::Machine;
+use crate::report::{Figure, Report};
+use clap::Parser as _;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+
+/// What every part is told.
+#[derive(Debug)]
+struct Setting {
+    /// The program under test.
+    sovai: PathBuf,
+    /// Where temporary folders are made.
+    dir: PathBuf,
+    /// Image of the inference engine.
+    image: String,
+    /// The weights file that the engine loads.
+    weights: PathBuf,
+    /// Rounds behind each median.
+    rounds: usize,
+    /// Everything small and short: shows that the program works, measures nothing.
+    quick: bool,
+}
+
+impl Setting {
+    /// A folder that is removed when it is dropped.
+    fn temp(&self) -> Result<tempfile::TempDir, BenchError> {
+        tempfile::Builder::new()
+            .prefix("sovai-bench-")
+            .tempdir_in(&self.dir)
+            .map_err(io(format!("a temporary folder in {}", self.dir.display())))
+    }
+
+    /// `sovai` with a store of its own, so that neither configuration nor the machine's store plays a part.
+    fn sovai(&self, store: &std::path::Path) -> Command {
+        let mut command = Command::new(&self.sovai);
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("SOVAI_"))
+        {
+            command.env_remove(name);
+        }
+        command.current_dir(&self.dir).arg("--store").arg(store);
+        command
+    }
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let mut text = format!("error: {error}");
+            let mut cause = std::error::Error::source(&error);
+            while let Some(error) = cause {
+                text = format!("{text}\n  caused by: {error}");
+                cause = error.source();
+            }
+            say(&text);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), BenchError> {
+    let cli = Cli::parse();
+    if let Part::Upstream { listen } = cli.part {
+        return gateway::upstream::serve(listen);
+    }
+    process::watch_signals()?;
+    if cli.docs.is_some() && (cli.quick || !matches!(cli.part, Part::All)) {
+        return Err(BenchError::Unfit("--docs takes the figures of a whole run: `all`, not --quick".into()));
+    }
+    let absolute =
+        |path: &PathBuf| fs_err::canonicalize(path).map_err(io(format!("{} is looked for", path.display())));
+    let setting = Setting {
+        sovai: absolute(&cli.sovai)?,
+        dir: absolute(&cli.dir.clone().unwrap_or_else(std::env::temp_dir))?,
+        image: cli.image.clone(),
+        weights: cli.weights.clone(),
+        rounds: if cli.quick { 1 } else { cli.rounds },
+        quick: cli.quick,
+    };
+    let mut report = Report {
+        api_version: "sovai-bench/v1",
+        date: process::first_line(Command::new("date").args(["-u", "+%F"])),
+        machine: Machine::look(),
+        rounds: setting.rounds,
+        figures: Vec::new(),
+        notes: Vec::new(),
+    };
+    for (name, part) in parts(&cli.part) {
+        let idle = machine::wait_idle(std::time::Duration::from_secs(cli.wait_idle))?;
+        say(&format!("{name}: measuring; {:.0} % of the machine are idle", idle * 100.0));
+        if idle < 0.9 {
+            report.notes.push(format!(
+                "before `{name}` only {:.0} % of the machine were idle: something else was running",
+                idle * 100.0
+            ));
+        }
+        let (figures, notes) = part(&setting)?;
+        report.figures.extend(figures);
+        report.notes.extend(notes);
+    }
+    if let Some(path) = &cli.json {
+        let text = serde_json::to_string_pretty(&report)
+            .map_err(|error| BenchError::Unfit(format!("the report is no JSON: {error}")))?;
+        fs_err::write(path, text + "\n").map_err(io("the report as JSON"))?;
+    }
+    if let Some(page) = &cli.docs {
+        docs::rewrite(page, report.markdown().trim_end())?;
+    }
+    print(&format!("{}\n{}", report.machine, report.table()));
+    Ok(())
+}
+
+type Measured = (Vec<Figure>, Vec<String>);
+type Measure = fn(&Setting) -> Result<Measured, BenchError>;
+
+fn parts(part: &Part) -> Vec<(&'static str, Measure)> {
+    let start: (_, Measure) = (start::PART, start::measure);
+    let verify: (_, Measure) = (verify::PART, verify::measure);
+    let deploy: (_, Measure) = (deploy::PART, deploy::measure);
+    let gateway: (_, Measure) = (gateway::PART, gateway::measure);
+    match part {
+        Part::Verify => vec![verify],
+        Part::Deploy => vec![deploy],
+        Part::Gateway => vec![gateway],
+        Part::Start => vec![start],
+        Part::All => vec![start, verify, deploy, gateway],
+        Part::Upstream { .. } => Vec::new(),
+    }
+}
+
+/// A line about what is going on, on standard error.
+#[expect(clippy::print_stderr, reason = "a program for people")]
+fn say(line: &str) {
+    eprintln!("{line}");
+}
+
+/// The result, on standard output.
+#[expect(clippy::print_stdout, reason = "a program for people")]
+fn print(text: &str) {
+    println!("{text}");
+}
