@@ -42,8 +42,7 @@ impl Sha256 {
 
     /// Reads 64 bare lower-case hexadecimal digits.
     pub fn from_hex(text: &str) -> Result<Self, DigestError> {
-        if let Some((at, found)) =
-            text.chars().enumerate().find(|(_, c)| !matches!(c, '0'..='9' | 'a'..='f'))
+        if let Some((at, found)) = text.chars().enumerate().find(|(_, c)| !matches!(c, '0'..='9' | 'a'..='f'))
         {
             return Err(DigestError::Digit { found, at: at + 1 });
         }
@@ -171,14 +170,8 @@ mod tests {
     fn only_64_lower_case_digits_are_a_digest() {
         assert_eq!(Sha256::from_hex(&EMPTY[1..]), Err(DigestError::Length(63)));
         assert_eq!(Sha256::from_hex(&format!("{EMPTY}0")), Err(DigestError::Length(65)));
-        assert_eq!(
-            Sha256::from_hex(&EMPTY.to_uppercase()),
-            Err(DigestError::Digit { found: 'E', at: 1 })
-        );
-        assert_eq!(
-            Sha256::from_hex(&EMPTY.replace('4', "٤")),
-            Err(DigestError::Digit { found: '٤', at: 6 })
-        );
+        assert_eq!(Sha256::from_hex(&EMPTY.to_uppercase()), Err(DigestError::Digit { found: 'E', at: 1 }));
+        assert_eq!(Sha256::from_hex(&EMPTY.replace('4', "٤")), Err(DigestError::Digit { found: '٤', at: 6 }));
         assert!(matches!(EMPTY.parse::<Sha256>(), Err(DigestError::Prefix(_))));
         assert!(matches!(format!("sha512:{EMPTY}").parse::<Sha256>(), Err(DigestError::Prefix(_))));
     }

@@ -13,8 +13,11 @@ const MAX_PART: usize = 255;
 /// Longest whole path in bytes: Linux's `PATH_MAX` is 4096 and the root needs room too.
 const MAX_PATH: usize = 3072;
 
+/// Most parts of a path. Deeper trees are no models, and a set of them would cost the square of their depth.
+const MAX_PARTS: usize = 64;
+
 /// A path inside a model: NFC UTF-8, `/`-separated, no empty, `.` or `..` part, not absolute, no backslash, control or
-/// bidirectional character, at most 255 bytes a part.
+/// bidirectional character, at most 255 bytes a part and 64 parts.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RelPath(String);
 
@@ -44,6 +47,8 @@ pub enum PathError {
     PartTooLong(usize),
     #[error("a path has at most {MAX_PATH} bytes, found {0}")]
     TooLong(usize),
+    #[error("a path has at most {MAX_PARTS} parts, found {0}")]
+    TooDeep(usize),
 }
 
 impl RelPath {
@@ -74,6 +79,10 @@ impl RelPath {
                 long if long.len() > MAX_PART => return Err(PathError::PartTooLong(long.len())),
                 _ => {}
             }
+        }
+        let parts = text.split('/').count();
+        if parts > MAX_PARTS {
+            return Err(PathError::TooDeep(parts));
         }
         if !is_nfc(text) {
             return Err(PathError::NotNfc);
@@ -180,7 +189,8 @@ mod tests {
     #[test]
     fn each_rule_has_its_error() {
         let long = "x".repeat(256);
-        let cases: [(&str, PathError); 13] = [
+        let deep = "a/".repeat(64) + "a";
+        let cases: [(&str, PathError); 14] = [
             ("", PathError::Empty),
             ("/etc/passwd", PathError::Absolute),
             ("a//b", PathError::EmptyPart),
@@ -194,6 +204,7 @@ mod tests {
             ("a\u{200b}b", PathError::Bidi('\u{200b}')),
             ("e\u{301}", PathError::NotNfc),
             (&long, PathError::PartTooLong(256)),
+            (&deep, PathError::TooDeep(65)),
         ];
         for (text, error) in cases {
             assert_eq!(RelPath::new(text), Err(error), "{text:?}");

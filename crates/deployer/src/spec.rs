@@ -6,7 +6,7 @@ use crate::blueprint::{Blueprint, Folder, Hidden, ModelRef};
 use crate::engine::{BindMount, ContainerSpec, DeviceRequest, NetworkSpec, Restart};
 use crate::labels::{self, EDGE, GATEWAY, INTERNAL};
 use sha2::{Digest as _, Sha256 as Hasher};
-use sovai_catalog::{ArgContext, EngineProfile, ModelShape};
+use sovai_catalog::{ArgContext, EngineProfile, ShapeError};
 use sovai_core::{Name, RelPath, Sha256, format_bytes};
 use sovai_manifest::{Accelerators, Service, Wanted as WantedDevices};
 use std::collections::BTreeMap;
@@ -88,17 +88,18 @@ pub enum SpecError {
         /// The profile that it names.
         engine: String,
     },
-    /// The model has no file that this engine can read.
-    #[error("service `{service}`: engine `{engine}` reads a `{suffix}` file, model `{model}` has none")]
+    /// The model has no files that this engine can read.
+    #[error("service `{service}`: engine `{engine}` cannot read model `{model}`")]
     ModelShape {
         /// The service.
         service: Name,
         /// Its engine.
         engine: String,
-        /// The file name suffix that the engine reads.
-        suffix: String,
         /// The model.
         model: Name,
+        /// What it lacks.
+        #[source]
+        source: ShapeError,
     },
     /// More memory is asked for than the host has.
     #[error("service `{service}` asks for {} of memory, the container host has {}", format_bytes(*.asked), format_bytes(*.host))]
@@ -299,24 +300,16 @@ fn engine_args(
     model: &Name,
     reference: &ModelRef,
 ) -> Result<Vec<String>, SpecError> {
-    let folder = format!("{MODELS}/{model}");
-    let path = match &profile.model {
-        ModelShape::Folder => folder,
-        // Files are sorted, so this is the first part of a split GGUF, from which the engine finds the others.
-        ModelShape::File { suffix } => {
-            match reference.files.iter().find(|f| f.path.as_str().ends_with(suffix)) {
-                Some(file) => format!("{folder}/{}", file.path),
-                None => {
-                    return Err(SpecError::ModelShape {
-                        service: name.clone(),
-                        engine: profile.name.clone(),
-                        suffix: suffix.clone(),
-                        model: model.clone(),
-                    });
-                }
-            }
-        }
-    };
+    let mut path = format!("{MODELS}/{model}");
+    let files = reference.files.iter().map(|file| file.path.as_str());
+    if let Some(main) = profile.model.main_file(files).map_err(|source| SpecError::ModelShape {
+        service: name.clone(),
+        engine: profile.name.clone(),
+        model: model.clone(),
+        source,
+    })? {
+        path = format!("{path}/{main}");
+    }
     Ok(profile.render_args(&ArgContext {
         model_path: &path,
         model_name: model.as_str(),
@@ -369,7 +362,12 @@ fn devices(service: &Name, wanted: &Accelerators) -> Result<DeviceRequest, SpecE
         WantedDevices::Count(count) => (Some(*count), Vec::new()),
         WantedDevices::Ids(ids) => (None, ids.clone()),
     };
-    Ok(DeviceRequest { driver: request.driver.clone(), count, ids, capabilities: request.capabilities.clone() })
+    Ok(DeviceRequest {
+        driver: request.driver.clone(),
+        count,
+        ids,
+        capabilities: request.capabilities.clone(),
+    })
 }
 
 /// Folder in the stack's folder that holds the digests of the gateway's keys.

@@ -40,8 +40,6 @@ impl Problem {
 const MAX_TEXT: usize = 4096;
 /// Longest argument or environment value, in bytes: Linux's `MAX_ARG_STRLEN` is 128 KiB for one string.
 const MAX_RAW: usize = 65_536;
-/// Most parts of a path: the checks on collisions cost the product of parts and bytes.
-const MAX_PARTS: usize = 64;
 
 /// Checks a value against its format.
 pub(crate) fn check(format: Format, node: &Node, sink: &mut Sink<'_>) {
@@ -235,7 +233,7 @@ fn env_key(text: &str) -> Result<(), Problem> {
 
 /// Reads a path inside a model; each rule of such paths has its own code.
 pub(crate) fn parse_path(text: &str) -> Result<RelPath, Problem> {
-    let path = RelPath::new(text).map_err(|error| {
+    RelPath::new(text).map_err(|error| {
         let (code, hint) = match error {
             PathError::Empty => ("SOV0040", "name the file"),
             PathError::Absolute => ("SOV0041", "delete the `/` at its start"),
@@ -247,16 +245,10 @@ pub(crate) fn parse_path(text: &str) -> Result<RelPath, Problem> {
             PathError::Bidi(_) => ("SOV0047", "rename the file: people would read another name"),
             PathError::NotNfc => ("SOV0048", "rename the file to its composed form"),
             PathError::PartTooLong(_) => ("SOV0049", "shorten the name"),
-            PathError::TooLong(_) => ("SOV0050", "shorten the path"),
+            PathError::TooLong(_) | PathError::TooDeep(_) => ("SOV0050", "shorten the path"),
         };
         Problem::new(code, format!("{error}: {}", quoted(text))).hint(hint)
-    })?;
-    let parts = path.parts().count();
-    if parts > MAX_PARTS {
-        return Err(Problem::new("SOV0050", format!("a path has at most {MAX_PARTS} parts, found {parts}"))
-            .hint("shorten the path"));
-    }
-    Ok(path)
+    })
 }
 
 fn host_path(text: &str) -> Result<(), Problem> {

@@ -7,8 +7,8 @@ use crate::node::{Entry, Node};
 use sovai_catalog::{EngineProfile, ModelShape, suggest};
 use std::collections::{HashMap, HashSet};
 
-/// Names that sovai's own containers have in a stack.
-const RESERVED: [&str; 1] = ["gateway"];
+/// Names that sovai's own containers and networks have in a stack.
+const RESERVED: [&str; 5] = ["edge", "gateway", "internal", "probe", "store-check"];
 
 pub(super) fn service(entry: &Entry, context: &Context<'_>, sink: &mut Sink<'_>) {
     let node = &*entry.value;
@@ -16,7 +16,7 @@ pub(super) fn service(entry: &Entry, context: &Context<'_>, sink: &mut Sink<'_>)
         sink.error_hint(
             "SOV0079",
             &entry.key_span,
-            format!("the name {} is taken by sovai's own container", quoted(&entry.key)),
+            format!("the name {} is taken by an object of sovai's own", quoted(&entry.key)),
             "choose another one".to_owned(),
         );
     }

@@ -431,7 +431,7 @@ static RULES: [Rule; 71] = [
     rule(
         "SOV0079",
         "A service has no reserved name",
-        "`gateway` is sovai's own container.",
+        "`edge`, `gateway`, `internal`, `probe` and `store-check` are sovai's own containers and networks.",
         Example::Services(
             "gateway: { image: web }\nengine: { engine: llama.cpp, image: e, model: assistant }\n",
         ),
