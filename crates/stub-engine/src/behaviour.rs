@@ -15,6 +15,8 @@ pub(crate) enum Mode {
     DieAfterReady,
     /// `hang`: runs, but never opens its port.
     Hang,
+    /// `no-answer`: says that it is ready, and answers every completion with 500.
+    NoAnswer,
 }
 
 /// How the server behaves.
@@ -51,6 +53,7 @@ impl Behaviour {
             Some("die-at-start") => Mode::DieAtStart,
             Some("die-after-ready") => Mode::DieAfterReady,
             Some("hang") => Mode::Hang,
+            Some("no-answer") => Mode::NoAnswer,
             Some(other) => return Err(format!("STUB_MODE: unknown mode `{other}`")),
         };
         Ok(Self {

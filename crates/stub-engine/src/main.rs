@@ -70,7 +70,7 @@ async fn run(args: &[String]) -> ExitCode {
             eprintln!("stub: hanging before the port is opened");
             std::future::pending::<()>().await;
         }
-        Mode::Ok | Mode::NeverReady | Mode::DieAfterReady => {}
+        Mode::Ok | Mode::NeverReady | Mode::DieAfterReady | Mode::NoAnswer => {}
     }
     let model_size = match fs_err::metadata(&options.model) {
         Ok(meta) => meta.len(),

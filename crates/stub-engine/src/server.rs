@@ -141,6 +141,10 @@ impl Kind {
 }
 
 async fn complete(state: &Arc<State>, request: Request<Incoming>, kind: Kind) -> Response<Body> {
+    if state.behaviour.mode == Mode::NoAnswer {
+        let error = json!({ "code": 500, "message": "stub: cannot answer", "type": "server_error" });
+        return whole(StatusCode::INTERNAL_SERVER_ERROR, &json!({ "error": error }));
+    }
     let refuse = |message: &str| {
         let error = json!({ "code": 400, "message": message, "type": "invalid_request_error" });
         whole(StatusCode::BAD_REQUEST, &json!({ "error": error }))
