@@ -127,8 +127,8 @@ mod tests {
     fn steps_and_failures_have_their_line() {
         insta::assert_snapshot!(replay(Duration::from_hours(1), deploy()), @r"
         creating network sovai-x-g1: unchanged
-        waiting for engine
-        asking assistant: failed: no answer
+        waiting until ready: engine
+        asking model assistant: failed: no answer
         ");
     }
 
@@ -137,9 +137,9 @@ mod tests {
         insta::assert_snapshot!(replay(Duration::ZERO, deploy()), @r"
         verifying a\nb\u{1b}[2J.gguf: 3.0 GiB of 4.0 GiB (75%)
         creating network sovai-x-g1: unchanged
-        waiting for engine
-        waiting for engine: 10 s of 60 s: 503 Loading model
-        asking assistant: failed: no answer
+        waiting until ready: engine
+        waiting until ready: engine: 10 s of 60 s: 503 Loading model
+        asking model assistant: failed: no answer
         ");
     }
 

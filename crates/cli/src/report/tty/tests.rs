@@ -98,7 +98,7 @@ fn a_wait_says_what_it_waits_for_and_a_failure_stays() {
         ],
     );
     assert!(text.contains("503 Loading model"), "{text:?}");
-    assert!(text.contains("waiting for engine: failed: not ready"), "{text:?}");
+    assert!(text.contains("waiting until ready: engine: failed: not ready"), "{text:?}");
 }
 
 #[test]
