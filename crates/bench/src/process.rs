@@ -186,7 +186,7 @@ impl Drop for Background {
             return;
         }
         // SIGTERM first: nginx ends its workers then.
-        drop(kill_process(Pid::from_child(&self.child), Signal::TERM));
+        let _sent = kill_process(Pid::from_child(&self.child), Signal::TERM);
         let deadline = Instant::now() + END;
         while Instant::now() < deadline {
             if !matches!(self.child.try_wait(), Ok(None)) {
