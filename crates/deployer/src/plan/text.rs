@@ -14,20 +14,37 @@ impl fmt::Display for Action {
 impl What {
     /// A verb and its object, for people.
     pub fn words(&self) -> (&'static str, String) {
+        let (verb, noun) = match self {
+            Self::LoadGatewayImage(_) => ("load", "image"),
+            Self::Publish(_) => ("write", "folder"),
+            Self::RemoveLeftover(_) | Self::RemoveContainer(_) => ("remove", "container"),
+            Self::StoreCheck(_) => ("check", "that the engine sees the"),
+            Self::CreateNetwork(_) => ("create", "network"),
+            Self::CreateContainer { .. } => ("create", "container"),
+            Self::StopContainer(_) => ("stop", "container"),
+            Self::StartContainer(_) => ("start", "container"),
+            Self::WaitReady { .. } => ("wait", "until ready:"),
+            Self::Ask { .. } => ("ask", "model"),
+            Self::RemoveNetwork(_) => ("remove", "network"),
+        };
+        (verb, format!("{noun} {}", self.subject()))
+    }
+
+    /// The name of what it is about: a container, a network, an image, a folder, a service or a model.
+    pub fn subject(&self) -> &str {
         match self {
-            Self::LoadGatewayImage(image) => ("load", format!("image {}", image.tag)),
-            Self::Publish(folder) => ("write", format!("folder {}", folder.name)),
-            Self::RemoveLeftover(name) | Self::RemoveContainer(name) => {
-                ("remove", format!("container {name}"))
-            }
-            Self::StoreCheck(_) => ("check", "store, from inside a container".to_owned()),
-            Self::CreateNetwork(spec) => ("create", format!("network {}", spec.name)),
-            Self::CreateContainer { spec, .. } => ("create", format!("container {}", spec.name)),
-            Self::StopContainer(name) => ("stop", format!("container {name}")),
-            Self::StartContainer(name) => ("start", format!("container {name}")),
-            Self::WaitReady { service, .. } => ("wait", format!("until {service} is ready")),
-            Self::Ask { model, .. } => ("ask", format!("model {model} one question")),
-            Self::RemoveNetwork(name) => ("remove", format!("network {name}")),
+            Self::LoadGatewayImage(image) => &image.tag,
+            Self::Publish(folder) => &folder.name,
+            Self::StoreCheck(_) => "store",
+            Self::CreateContainer { spec, .. } => &spec.name,
+            Self::CreateNetwork(spec) => &spec.name,
+            Self::WaitReady { service, .. } => service,
+            Self::Ask { model, .. } => model,
+            Self::RemoveLeftover(name)
+            | Self::StopContainer(name)
+            | Self::StartContainer(name)
+            | Self::RemoveContainer(name)
+            | Self::RemoveNetwork(name) => name,
         }
     }
 }

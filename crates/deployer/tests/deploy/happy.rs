@@ -17,16 +17,16 @@ async fn the_first_deploy_makes_everything_and_asks_one_question() {
     let text = text.join("\n").replace(&fixture.image.tag, "sovai/gateway:ID");
     insta::assert_snapshot!(text.lines().filter(|line| !line.starts_with("write")).collect::<Vec<_>>().join("\n"), @r"
     load image sovai/gateway:ID
-    check store, from inside a container
+    check that the engine sees the store
     create network sovai-demo-g1
     create network sovai-demo-edge
     create container sovai-demo-g1-gateway
     create container sovai-demo-g1-engine
     start container sovai-demo-g1-gateway
     start container sovai-demo-g1-engine
-    wait until engine is ready
-    wait until gateway is ready
-    ask model assistant one question
+    wait until ready: engine
+    wait until ready: gateway
+    ask model assistant
     ");
     let outcome = fixture.deploy(MANIFEST).await.unwrap();
     assert_eq!((outcome.generation, outcome.changed, outcome.key_made), (1, true, true));
@@ -171,4 +171,19 @@ async fn down_takes_all_of_it_and_nothing_else() {
     assert_eq!(left.iter().map(|stack| stack.stack.as_str()).collect::<Vec<_>>(), ["other"]);
     down(&fixture.engine, "other", Duration::ZERO, &NullReporter).await.unwrap();
     assert_eq!(fixture.engine.snapshot(), before);
+}
+
+#[tokio::test]
+async fn an_image_that_went_with_another_stack_is_loaded_again() {
+    let fixture = Fixture::new();
+    fixture.deploy(MANIFEST).await.unwrap();
+    let other = MANIFEST.replace("name: demo", "name: other").replace(&fixture.listen, "127.0.0.1:1");
+    assert_ne!(other, MANIFEST);
+    // Planned while the image is there; then the stack that had brought it is taken away.
+    let plan = fixture.plan(&other).await.unwrap();
+    assert!(!plan.actions.iter().any(|action| action.what.words().0 == "load"));
+    let gone = down(&fixture.engine, "demo", Duration::ZERO, &NullReporter).await.unwrap();
+    assert_eq!(gone.images, [fixture.image.tag.clone()]);
+    fixture.run(plan).await.unwrap();
+    assert_eq!(fixture.containers(), ["sovai-other-g1-engine", "sovai-other-g1-gateway"]);
 }

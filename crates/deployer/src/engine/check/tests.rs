@@ -10,12 +10,16 @@ fn broken(change: impl FnOnce(&mut ContainerSpec)) -> RuleError {
 #[test]
 fn a_spec_that_keeps_the_rules_is_taken() {
     full_spec().check(None).unwrap();
+    // Images that must run as any user rely on group 0.
+    let mut spec = full_spec();
+    spec.user = "2000:0".to_owned();
+    spec.check(None).unwrap();
 }
 
 #[test]
 fn nobody_is_root() {
     for user in
-        ["0:0", "0:65532", "65532:0", "65532", "root:root", "00:1", "", "+1:1", "1:1:1", "4294967296:1"]
+        ["0:0", "0:65532", "65532", "65532:00", "root:root", "00:1", "", "+1:1", "1:1:1", "4294967296:1"]
     {
         let user = user.to_owned();
         assert_eq!(broken(|spec| spec.user.clone_from(&user)), RuleError::User(user.clone()));
