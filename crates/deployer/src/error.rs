@@ -101,12 +101,12 @@ pub enum DeployError {
         found: ImageId,
     },
     /// A container ended while it was waited for.
-    #[error("{service} ended with exit code {code}{}{}", if *.oom { " (out of memory)" } else { "" }, Log(.log))]
+    #[error("{service} ended{}{}{}", Code(*.code), if *.oom { " (out of memory)" } else { "" }, Log(.log))]
     Ended {
         /// The service.
         service: String,
-        /// Exit code.
-        code: i64,
+        /// Exit code; `None`: the container is gone, or runs again already.
+        code: Option<i64>,
         /// Killed for memory.
         oom: bool,
         /// Its last lines.
@@ -154,6 +154,18 @@ impl From<StoreError> for DeployError {
 impl From<SpecError> for DeployError {
     fn from(error: SpecError) -> Self {
         Self::Spec(error)
+    }
+}
+
+/// How a container ended.
+struct Code(Option<i64>);
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(code) => write!(f, " with exit code {code}"),
+            None => f.write_str(" (its exit code is not known any more)"),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Runs a plan, step by step, and undoes what it did when a step fails.
 
-use crate::engine::{ContainerEngine, ContainerSpec};
+use crate::blueprint::GatewayImageRef;
+use crate::engine::{BindMount, ContainerEngine, ContainerSpec, EngineError};
 use crate::error::{DeployError, Failure};
 use crate::plan::{Action, Plan, What};
 use crate::spec::{KEY_DIGESTS, KEYS_FOLDER};
@@ -177,12 +178,11 @@ impl<E: ContainerEngine> Run<'_, E> {
     }
 
     async fn reported(&mut self, action: &Action) -> Result<(), DeployError> {
-        let (step, (_, object)) = (step_of(&action.what), action.what.words());
-        self.reporter
-            .report(Event::new(EventKind::Started, step, object.as_str()).message(action.why.as_str()));
+        let (step, subject) = (step_of(&action.what), action.what.subject());
+        self.reporter.report(Event::new(EventKind::Started, step, subject).message(action.why.as_str()));
         let result = self.act(action).await;
         let kind = if result.is_ok() { EventKind::Done } else { EventKind::Failed };
-        self.reporter.report(Event::new(kind, step, object));
+        self.reporter.report(Event::new(kind, step, subject));
         result
     }
 
@@ -211,18 +211,7 @@ impl<E: ContainerEngine> Run<'_, E> {
     async fn act(&mut self, action: &Action) -> Result<(), DeployError> {
         let engine = self.executor.engine;
         match &action.what {
-            What::LoadGatewayImage(image) => {
-                engine.load_image((self.executor.gateway_archive)()).await?;
-                self.done.images.push(image.tag.clone());
-                let found = engine.image(&image.id.to_string()).await?;
-                if found.is_none() {
-                    return Err(DeployError::Engine(crate::engine::EngineError::Answer {
-                        what: format!("load image {}", image.tag),
-                        status: 200,
-                        message: format!("it was loaded, but not under its ID {}", image.id),
-                    }));
-                }
-            }
+            What::LoadGatewayImage(image) => self.load(image).await?,
             What::Publish(folder) => {
                 let files: Vec<_> =
                     folder.files.iter().map(|(path, bytes)| (path.clone(), bytes.0.clone())).collect();
@@ -257,6 +246,34 @@ impl<E: ContainerEngine> Run<'_, E> {
         Ok(())
     }
 
+    async fn load(&mut self, image: &GatewayImageRef) -> Result<(), EngineError> {
+        let engine = self.executor.engine;
+        engine.load_image((self.executor.gateway_archive)()).await?;
+        self.done.images.push(image.tag.clone());
+        match engine.image(&image.id.to_string()).await? {
+            Some(_) => Ok(()),
+            None => Err(EngineError::Answer {
+                what: format!("load image {}", image.tag),
+                status: 200,
+                message: format!("it was loaded, but not under its ID {}", image.id),
+            }),
+        }
+    }
+
+    /// Creates a container. All stacks of a host share the image made of the binary: when another stack is taken away
+    /// after this plan was made, the image may go with it, and is loaded again.
+    async fn create_container(&mut self, spec: &ContainerSpec) -> Result<String, EngineError> {
+        let engine = self.executor.engine;
+        let own = &self.plan.gateway_image;
+        match engine.create_container(spec).await {
+            Err(_) if spec.image == own.id && engine.image(&own.id.to_string()).await?.is_none() => {
+                self.load(own).await?;
+                engine.create_container(spec).await
+            }
+            result => result,
+        }
+    }
+
     async fn create(
         &mut self,
         spec: &ContainerSpec,
@@ -265,7 +282,7 @@ impl<E: ContainerEngine> Run<'_, E> {
         let engine = self.executor.engine;
         // Noted before the call: should its answer get lost, the name is looked for all the same.
         self.done.containers.push(spec.name.clone());
-        let id = engine.create_container(spec).await?;
+        let id = self.create_container(spec).await?;
         for (network, aliases) in connect {
             engine.connect(network, &id, aliases).await?;
         }
@@ -282,7 +299,6 @@ impl<E: ContainerEngine> Run<'_, E> {
     /// A container reads a nonce from the store. Where the engine lives elsewhere (another host, a private mount
     /// namespace) it would otherwise be given an empty model.
     async fn store_check(&mut self, spec: &ContainerSpec) -> Result<(), DeployError> {
-        use crate::engine::{BindMount, EngineError};
         let engine = self.executor.engine;
         let mut random = [0u8; 16];
         getrandom::fill(&mut random)
@@ -300,7 +316,7 @@ impl<E: ContainerEngine> Run<'_, E> {
         };
         self.done.containers.push(spec.name.clone());
         let read = async {
-            engine.create_container(&spec).await?;
+            self.create_container(&spec).await?;
             engine.start_container(&spec.name).await?;
             engine.wait_container(&spec.name).await?;
             let lines = engine.logs(&spec.name, Some(1)).await?;

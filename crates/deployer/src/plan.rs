@@ -50,6 +50,8 @@ pub struct Plan {
     pub(crate) result: Current,
     /// What to bring back when the deploy fails.
     pub(crate) before: Before,
+    /// The image made of this binary.
+    pub(crate) gateway_image: GatewayImageRef,
 }
 
 /// What served before, and what a killed deploy left.

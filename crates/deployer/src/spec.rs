@@ -99,7 +99,7 @@ pub enum SpecError {
         model: Name,
         /// What it lacks.
         #[source]
-        source: ShapeError,
+        source: Box<ShapeError>,
     },
     /// More memory is asked for than the host has.
     #[error("service `{service}` asks for {} of memory, the container host has {}", format_bytes(*.asked), format_bytes(*.host))]
@@ -306,7 +306,7 @@ fn engine_args(
         service: name.clone(),
         engine: profile.name.clone(),
         model: model.clone(),
-        source,
+        source: Box::new(source),
     })? {
         path = format!("{path}/{main}");
     }

@@ -151,7 +151,7 @@ pub(crate) async fn ask<E: ContainerEngine>(
 
 /// Why a watch came to its end.
 enum Ended {
-    Container { name: String, code: i64, oom: bool },
+    Container { name: String, code: Option<i64>, oom: bool },
     Gone(String),
     Engine(EngineError),
     Cancelled,
@@ -194,11 +194,9 @@ async fn look<E: ContainerEngine>(
         {
             Ok(state.restarts)
         }
-        Ok(Some(state)) => Err(Ended::Container {
-            name: name.to_owned(),
-            code: state.exit_code.unwrap_or(-1),
-            oom: state.oom_killed,
-        }),
+        Ok(Some(state)) => {
+            Err(Ended::Container { name: name.to_owned(), code: state.exit_code, oom: state.oom_killed })
+        }
     }
 }
 
@@ -210,12 +208,29 @@ async fn named<E: ContainerEngine>(
     match ended {
         Ended::Cancelled => DeployError::Interrupted,
         Ended::Engine(error) => DeployError::Engine(error),
-        Ended::Gone(name) => DeployError::Ended { service: name, code: -1, oom: false, log: Vec::new() },
+        Ended::Gone(name) => DeployError::Ended { service: name, code: None, oom: false, log: Vec::new() },
         Ended::Container { name, code, oom } => {
             let service = if name == watched.container { watched.service.to_owned() } else { name.clone() };
+            let (code, oom) = match code {
+                None => next_end(executor, &name).await.unwrap_or((None, oom)),
+                code => (code, oom),
+            };
             DeployError::Ended { service, code, oom, log: log(executor, &name).await }
         }
     }
+}
+
+/// How a container that its restart policy has started again ends the next time: the engine has forgotten the last one.
+/// What dies at its start does so again within this second; `None`: it did not.
+async fn next_end<E: ContainerEngine>(executor: &Executor<'_, E>, name: &str) -> Option<(Option<i64>, bool)> {
+    for _ in 0..20 {
+        let state = executor.engine.container(name).await.ok()??;
+        if state.exit_code.is_some() {
+            return Some((state.exit_code, state.oom_killed));
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    None
 }
 
 /// A call into a container failed: because it died, or for the engine's own reasons.

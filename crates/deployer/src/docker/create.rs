@@ -63,6 +63,10 @@ fn host(spec: &ContainerSpec, network: String) -> HostConfig {
         pid_mode: Some(String::new()),
         uts_mode: Some(String::new()),
         network_mode: Some(network),
+        // The engine's own resolver knows the names of the stack. What it does not know it passes on, and to a resolver on
+        // the host's loopback it does so from the host's side, for an internal network too (CVE-2024-29018): a way out.
+        // A server that is named here is asked from inside the container, where nobody listens.
+        dns: Some(vec!["127.0.0.1".to_owned()]),
         // Limits. Swap beyond the memory limit would let a container slow the whole host down.
         memory: Some(memory),
         memory_swap: Some(memory),

@@ -135,7 +135,7 @@ async fn all_hardening_is_on_the_wire() {
         "GroupAdd": ["44"],
         "Devices": [],
         "IpcMode": "private", "PidMode": "", "UTSMode": "",
-        "NetworkMode": "sovai-x-g1",
+        "NetworkMode": "sovai-x-g1", "Dns": ["127.0.0.1"],
         "Memory": 1 << 30, "MemorySwap": 1 << 30,
         "NanoCpus": 1_500_000_000,
         "PidsLimit": 100,

@@ -399,6 +399,7 @@ impl<'a> Planner<'a> {
             models,
             result,
             before,
+            gateway_image: self.blueprint.gateway_image.clone(),
         }
     }
 }

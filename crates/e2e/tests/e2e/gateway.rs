@@ -156,21 +156,25 @@ fn a_public_address_needs_tls_and_clients_can_be_made_to_show_a_certificate() {
     let Some(setup) = beside() else { return };
     let stack = Stack::new(&setup);
     certificate(&stack, "server", "/CN=localhost", &["-addext", "subjectAltName=IP:127.0.0.1"]);
-    certificate(&stack, "client", "/CN=an application", &[]);
+    certificate(&stack, "authority", "/CN=an authority", &[]);
+    let path = |name: &str| stack.path(name).to_str().unwrap().to_owned();
+    let by_authority = ["-CA", &path("authority.pem"), "-CAkey", &path("authority.key")];
+    let leaf = ["-addext", "basicConstraints=critical,CA:FALSE", "-addext", "extendedKeyUsage=clientAuth"];
+    certificate(&stack, "client", "/CN=an application", &[&by_authority[..], &leaf].concat());
+    certificate(&stack, "stranger", "/CN=a stranger", &leaf);
     let port = free_port();
     let mut manifest = stack.manifest();
     manifest["spec"]["gateway"]["listen"] = json!(format!("0.0.0.0:{port}"));
     stack.write(&manifest).deploy().expect(3);
     manifest["spec"]["gateway"]["tls"] =
-        json!({ "cert": "server.pem", "key": "server.key", "clientCa": "client.pem" });
+        json!({ "cert": "server.pem", "key": "server.key", "clientCa": "authority.pem" });
     stack.up(&manifest);
     let url = format!("https://127.0.0.1:{port}/v1/models");
-    let path = |name: &str| stack.path(name).to_str().unwrap().to_owned();
     let (ca, cert, key) = (path("server.pem"), path("client.pem"), path("client.key"));
     let bearer = stack.bearer();
     curl(&["--cacert", &ca, "--cert", &cert, "--key", &key, "--header", &bearer, &url]).expect(200);
     assert_eq!(curl(&["--cacert", &ca, "--header", &bearer, &url]).status, 0, "no certificate");
-    let (other, other_key) = (path("server.pem"), path("server.key"));
+    let (other, other_key) = (path("stranger.pem"), path("stranger.key"));
     let wrong = curl(&["--cacert", &ca, "--cert", &other, "--key", &other_key, "--header", &bearer, &url]);
     assert_eq!(wrong.status, 0, "a certificate by nobody known");
 }

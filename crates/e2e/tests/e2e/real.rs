@@ -134,8 +134,9 @@ status = dict(line.split(":\t", 1) for line in open("/proc/self/status").read().
 model = next(os.path.join(d, f) for d, _, fs in os.walk("/models") for f in fs)
 print(json.dumps({
     "root": trial(lambda: os.open("/x", os.O_CREAT | os.O_WRONLY)),
-    "model": trial(lambda: os.open(model, os.O_WRONLY)),
     "beside": trial(lambda: os.open(os.path.dirname(model) + "/x", os.O_CREAT | os.O_WRONLY)),
+    "model_mount_is_read_only": bool(os.statvfs(model).f_flag & os.ST_RDONLY),
+    "model": trial(lambda: os.open(model, os.O_WRONLY)) in ("EROFS", "EACCES"),
     "tmp": trial(lambda: os.open("/tmp/x", os.O_CREAT | os.O_WRONLY)),
     "root_user": trial(lambda: os.setuid(0)),
     "chroot": trial(lambda: os.chroot("/tmp")),
@@ -148,7 +149,7 @@ print(json.dumps({
     let seen: Value = serde_json::from_str(&seen).unwrap();
     let none = "0000000000000000";
     let expected = json!({
-        "root": "EROFS", "model": "EROFS", "beside": "EROFS", "tmp": "done", "root_user": "EPERM", "chroot": "EPERM",
+        "root": "EROFS", "beside": "EROFS", "model": true, "model_mount_is_read_only": true, "tmp": "done", "root_user": "EPERM", "chroot": "EPERM",
         "uid": 65532, "gid": 65532, "caps": [none, none, none, none, none], "nnp": "1", "seccomp": "2",
     });
     assert_eq!(seen, expected);
