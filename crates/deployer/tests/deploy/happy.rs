@@ -2,7 +2,7 @@
 
 use crate::fixture::{Fixture, MANIFEST, image};
 use sovai_core::NullReporter;
-use sovai_deployer::engine::{ContainerStatus, Restart};
+use sovai_deployer::engine::{ContainerEngine as _, ContainerStatus, Restart};
 use sovai_deployer::fake::Call;
 use sovai_deployer::labels::Labelled as _;
 use sovai_deployer::{down, status};
@@ -130,7 +130,6 @@ async fn a_service_that_is_no_longer_wanted_goes() {
 async fn a_stopped_container_is_started_again() {
     let fixture = Fixture::new();
     fixture.deploy(MANIFEST).await.unwrap();
-    use sovai_deployer::engine::ContainerEngine as _;
     fixture.engine.stop_container("sovai-demo-g1-engine", Duration::ZERO).await.unwrap();
     fixture.engine.forget_calls();
     let outcome = fixture.deploy(MANIFEST).await.unwrap();
@@ -183,7 +182,7 @@ async fn an_image_that_went_with_another_stack_is_loaded_again() {
     let plan = fixture.plan(&other).await.unwrap();
     assert!(!plan.actions.iter().any(|action| action.what.words().0 == "load"));
     let gone = down(&fixture.engine, "demo", Duration::ZERO, &NullReporter).await.unwrap();
-    assert_eq!(gone.images, [fixture.image.tag.clone()]);
+    assert_eq!(gone.images, std::slice::from_ref(&fixture.image.tag));
     fixture.run(plan).await.unwrap();
     assert_eq!(fixture.containers(), ["sovai-other-g1-engine", "sovai-other-g1-gateway"]);
 }

@@ -10,7 +10,7 @@
 
 mod bytes;
 mod concurrent;
-mod dead_engine;
+
 mod docker;
 mod events;
 mod failing;
@@ -21,6 +21,7 @@ mod isolation;
 mod kill;
 mod namespaces;
 mod operate;
+mod own_engine;
 mod process;
 mod real;
 mod redeploy;

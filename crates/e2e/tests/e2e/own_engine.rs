@@ -1,7 +1,7 @@
-//! The container engine dies in mid-deploy.
+//! A container engine of the test's own: it dies in mid-deploy, and its host has a resolver of its own.
 //!
-//! The engine is one of the test's own: in network, process and mount namespaces of its own, so that it touches nothing of
-//! the host's and all of it ends with the first process in there.
+//! It runs in network, process and mount namespaces of its own, so that it touches nothing of the
+//! host's and all of it ends with the first process in there.
 
 use crate::process::{LIMIT, poll, run};
 use crate::setup::{Setup, beside, import, say};
@@ -12,6 +12,16 @@ use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
+/// The host's own resolver, as dnsmasq or unbound are: it writes every question into a file and answers none.
+const RESOLVER: &str = r#"
+import socket, sys
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind(("127.0.0.53", 53))
+with open(sys.argv[1], "wb", buffering=0) as queries:
+    while True:
+        queries.write(server.recvfrom(512)[0])
+"#;
+
 /// An engine of the test's own, started again each time that it ends.
 struct OwnEngine {
     first: Child,
@@ -21,7 +31,7 @@ struct OwnEngine {
 impl OwnEngine {
     /// `None`: this machine cannot run one; said on a line.
     fn start() -> Option<Self> {
-        for program in ["dockerd", "fuse-overlayfs", "unshare"] {
+        for program in ["dockerd", "fuse-overlayfs", "unshare", "python3"] {
             if run(Command::new("sh").args(["-c", &format!("command -v {program}")])).code != Some(0) {
                 say(&format!(
                     "SKIPPED: {program} is missing: the death of the container engine is not tested"
@@ -34,6 +44,9 @@ impl OwnEngine {
         fs_err::write(folder.path().join("engine.json"), "{}").unwrap();
         let script = r#"
             ip link set lo up
+            echo 'nameserver 127.0.0.53' >"$T/resolv.conf"
+            mount --bind "$T/resolv.conf" /etc/resolv.conf
+            python3 -c "$RESOLVER" "$T/queries" &
             while :; do
                 rm -f "$T/pid" "$T/exec/containerd/containerd.pid"
                 dockerd --config-file "$T/engine.json" --data-root "$T/data" --exec-root "$T/exec" \
@@ -43,6 +56,7 @@ impl OwnEngine {
         let first = Command::new("unshare")
             .args(["--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child", "sh", "-c", script])
             .env("T", folder.path())
+            .env("RESOLVER", RESOLVER)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -166,4 +180,30 @@ fn an_engine_that_dies_in_mid_deploy_is_told_honestly_and_the_same_command_compl
         assert_eq!(engine.docker(&["ps", "--all", "--quiet"]), "");
         assert_eq!(engine.docker(&["network", "ls", "-q", "--filter", &label]), "");
     }
+}
+
+#[test]
+fn names_of_the_outside_do_not_reach_the_host_s_resolver() {
+    let Some(setup) = beside() else { return };
+    let Some(engine) = OwnEngine::start() else { return };
+    let (stack, manifest) = stack_in(&setup, &engine, &[]);
+    let host = engine.host();
+    stack.write(&manifest).sovai(&["--host", &host, "deploy", MANIFEST]).expect(0);
+    let queries =
+        || String::from_utf8_lossy(&fs_err::read(engine.folder.path().join("queries")).unwrap()).into_owned();
+    // A container like any other asks the host's resolver, also in an internal network.
+    let (image, _) = &setup.shared.stub_image;
+    engine.docker(&["network", "create", "--internal", "control"]);
+    engine.docker(&["run", "--rm", "--network", "control", image, "dns", "control-question.example"]);
+    assert!(queries().contains("control-question"), "the resolver sees nothing at all: {:?}", queries());
+    // Those of a stack do not, and still find each other.
+    let label = format!("label=sovai.stack={}", stack.name);
+    let service = "label=sovai.service=engine";
+    let container = engine.docker(&["ps", "--quiet", "--filter", &label, "--filter", service]);
+    let seen = engine.docker(&["exec", &container, "/stub", "dns", "secret-question.example", "gateway"]);
+    let findings: Vec<Value> = seen.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(findings[0]["addresses"], json!([]), "{seen}");
+    assert_ne!(findings[1]["addresses"], json!([]), "{seen}");
+    assert!(!queries().contains("secret-question"), "a question got out: {:?}", queries());
+    stack.sovai(&["--host", &host, "down", &stack.name]).expect(0);
 }
