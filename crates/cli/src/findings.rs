@@ -2,9 +2,11 @@
 
 use crate::output::{safe_line, style};
 use serde_json::Value;
-use sovai_core::Name;
+use sovai_core::{FilePin, Name};
 use sovai_verifier::Finding;
+use std::ffi::OsStr;
 use std::fmt::Write as _;
+use std::path::Path;
 
 /// More findings than this for one model are counted, not listed; the JSON result has them all.
 const MAX_LISTED: usize = 20;
@@ -26,6 +28,17 @@ pub(crate) fn text(findings: &[Finding]) -> String {
         let _ = writeln!(text, "  and {} more; -o json lists all", findings.len() - MAX_LISTED);
     }
     text
+}
+
+/// What is missing of a model that is one file and whose source is not there: that file, as it would be in a folder.
+/// Nothing for a model of several files: then it is the source that cannot be reached.
+pub(crate) fn missing_single(source: &Path, pins: &[FilePin]) -> Option<Finding> {
+    match pins {
+        [only] if source.file_name() == Some(OsStr::new(only.path.as_str())) => {
+            Some(Finding::Missing { path: only.path.as_str().to_owned() })
+        }
+        _ => None,
+    }
 }
 
 /// The model's name as a member of each finding.

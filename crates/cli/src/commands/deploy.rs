@@ -90,12 +90,17 @@ fn admit(
     let (mut receipts, mut found) = (BTreeMap::new(), Found::new());
     for (name, pins) in &pinned.resolved.models {
         let source = pinned.file.local_source(name)?;
-        let admission = match sovai_verifier::admit(name, &source, pins, store, options, reporter) {
-            Err(VerifyError::Unfit { findings, .. }) => {
+        let admission = sovai_verifier::admit(name, &source, pins, store, options, reporter);
+        let admission = match (admission, findings::missing_single(&source, pins)) {
+            (Err(VerifyError::Unfit { findings, .. }), _) => {
                 found.insert(name.clone(), findings);
                 continue;
             }
-            admission => admission?,
+            (Err(VerifyError::SourceMissing { .. }), Some(missing)) => {
+                found.insert(name.clone(), vec![missing]);
+                continue;
+            }
+            (admission, _) => admission?,
         };
         match admission.receipt {
             Some(receipt) => {

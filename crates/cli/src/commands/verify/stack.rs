@@ -12,9 +12,7 @@ use serde::Serialize;
 use sovai_core::{FilePin, Name, format_bytes};
 use sovai_manifest::{ImagePin, Resolved, Unpinned, UnpinnedKind, Why, resolve};
 use sovai_verifier::{Finding, Report, VerifyError};
-use std::ffi::OsStr;
 use std::fmt::Write as _;
-use std::path::Path;
 use std::time::Duration;
 
 #[derive(Serialize)]
@@ -161,26 +159,19 @@ fn check<'a>(
     sources
         .into_iter()
         .map(|(name, pins, source): (&Name, &Vec<FilePin>, _)| {
-            match sovai_verifier::verify(&source, pins, &options, store.as_ref(), &*reporter) {
-                // A model that is one file: the file is what is missing, as it would be in a folder.
-                Err(VerifyError::SourceMissing { .. }) if is_single(&source, pins) => {
-                    Ok((name, missing(pins)))
-                }
-                report => Ok((name, report?)),
+            let report = sovai_verifier::verify(&source, pins, &options, store.as_ref(), &*reporter);
+            match (report, findings::missing_single(&source, pins)) {
+                (Err(VerifyError::SourceMissing { .. }), Some(missing)) => Ok((name, unread(missing, pins))),
+                (report, _) => Ok((name, report?)),
             }
         })
         .collect()
 }
 
-/// Whether a source is one file, as far as that can be told when it is not there.
-fn is_single(source: &Path, pins: &[FilePin]) -> bool {
-    matches!(pins, [only] if source.file_name() == Some(OsStr::new(only.path.as_str())))
-}
-
-fn missing(pins: &[FilePin]) -> Report {
-    let findings = pins.iter().map(|pin| Finding::Missing { path: pin.path.to_string() });
+/// The report of a model of which nothing could be read.
+fn unread(missing: Finding, pins: &[FilePin]) -> Report {
     Report {
-        findings: findings.collect(),
+        findings: vec![missing],
         files: pins.len() as u64,
         bytes: FilePin::total(pins),
         hashed: 0,
