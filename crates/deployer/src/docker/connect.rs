@@ -76,7 +76,8 @@ impl Docker {
         let (client, socket) = match address(&host).map_err(|e| unreachable(e.into()))? {
             Address::Unix(path) => {
                 // The client library only says that it is not there, also when a folder above cannot be entered.
-                fs_err::metadata(&path).map_err(|e| unreachable(e.into()))?;
+                // The message names the socket already; `fs_err` would say it twice.
+                std::fs::metadata(&path).map_err(|e| unreachable(e.into()))?;
                 let client =
                     bollard::Docker::connect_with_unix(&path.to_string_lossy(), NEVER, API_DEFAULT_VERSION);
                 (client, Some(path))
