@@ -27,6 +27,7 @@ impl Pinned {
     /// Reads a manifest and its lock, and refuses what is pinned nowhere.
     pub(crate) fn load(path: &Path, ctx: &Ctx) -> Result<Self, CliError> {
         let file = ManifestFile::load(path, ctx.out)?;
+        refuse_unjudged(&file.manifest)?;
         let lock = file.lock()?;
         let resolved = resolve(&file.manifest, lock.as_ref());
         if let Some((first, others)) = resolved.unpinned.split_first() {
@@ -79,6 +80,21 @@ impl Pinned {
             host_memory: host.info.memory,
             ready_deadline_s,
         })
+    }
+}
+
+/// A rule that cannot be judged yet is not passed over: whoever wrote it counts on it.
+fn refuse_unjudged(manifest: &Manifest) -> Result<(), CliError> {
+    let refused = |what: String| {
+        CliError::new(Exit::Refused, format!("{what} cannot be judged by this version of sovai"))
+            .hint("take it out of the manifest to deploy by the pinned digests alone (trust level `digest`)")
+    };
+    if let Some(policy) = &manifest.policy {
+        return Err(refused(format!("policy file {}", safe_line(&policy.display().to_string()))));
+    }
+    match manifest.models.iter().find(|(_, model)| !model.signatures.is_empty()) {
+        Some((name, _)) => Err(refused(format!("model {name}: its signatures"))),
+        None => Ok(()),
     }
 }
 

@@ -140,7 +140,7 @@ fn what_cannot_be_reached_is_exit_6_with_a_hint() {
     --- stdout
     --- stderr
     error: the container engine at unix://[ROOT]/no-engine.sock cannot be reached
-      caused by: failed to query resolved metadata `[ROOT]/no-engine.sock`: No such file or directory (os error 2)
+      caused by: No such file or directory (os error 2)
 
     hint: start the container engine, or name another one with --host or DOCKER_HOST
     hint: sovai doctor

@@ -70,3 +70,22 @@ fn a_manifest_that_is_not_there_or_invalid_is_told_from_a_name() {
         assert_eq!(env.run(&format!("{command} bad.yaml")).code, 3, "{command}");
     }
 }
+
+#[test]
+fn a_rule_that_cannot_be_judged_is_not_passed_over() {
+    let env = TestEnv::new();
+    env.pinned();
+    let manifest = env.read("stack.yaml");
+    let cases = [
+        ("policy.yaml", manifest.replace("spec:\n", "spec:\n  policy: policy.yaml\n")),
+        ("its signatures", manifest.replace("      license:", "      signatures: [model.sig]\n      license:")),
+    ];
+    for (named, text) in cases {
+        env.write("ruled.yaml", text);
+        for command in ["plan", "deploy"] {
+            let ran = env.run(&format!("{command} ruled.yaml"));
+            assert_eq!(ran.code, 5, "{}", ran.stderr);
+            assert!(ran.stderr.contains(named), "{}", ran.stderr);
+        }
+    }
+}

@@ -13,9 +13,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// Lines that wait to be written; about a quarter of a megabyte.
 const WAITING: usize = 1024;
+/// For how long lines are gathered before they are written together. Waking this thread for each line costs as much as
+/// a quarter of passing a request on; a crowd of 50,000 requests a second still fits into what may wait.
+const GATHER: Duration = Duration::from_millis(10);
 
 /// The serving side.
 pub(super) struct Log {
@@ -39,9 +43,13 @@ pub(super) fn start(out: Printer) -> Result<(Log, Writer), CliError> {
     let dropped = Arc::new(AtomicU64::new(0));
     let lost = Arc::clone(&dropped);
     let thread = std::thread::Builder::new().name("log".to_owned()).spawn(move || {
-        for line in waiting {
+        while let Ok(mut lines) = waiting.recv() {
+            std::thread::sleep(GATHER);
+            for line in waiting.try_iter() {
+                lines.push_str(&line);
+            }
             // A log that nobody takes must not stop the gateway.
-            drop(out.data(line.as_bytes()));
+            drop(out.data(lines.as_bytes()));
             let lost = lost.swap(0, Ordering::Relaxed);
             if lost > 0 {
                 drop(out.json_line(&json!({ "time": now(), "type": "log-dropped", "lines": lost })));
