@@ -20,7 +20,7 @@ fn a_second_deploy_at_the_same_time_is_11_and_names_the_first() {
 }
 
 #[test]
-fn stacks_that_come_and_go_side_by_side_do_not_disturb_each_other() {
+fn soak_stacks_that_come_and_go_side_by_side_do_not_disturb_each_other() {
     let Some(setup) = beside() else { return };
     // They share the image made of the binary: each `down` takes it away if nobody uses it at that moment.
     let rounds = if crate::setup::soak() { 30 } else { 3 };
@@ -38,4 +38,7 @@ fn stacks_that_come_and_go_side_by_side_do_not_disturb_each_other() {
             });
         }
     });
+    crate::setup::say(&format!(
+        "soak: two stacks that come and go side by side: {rounds} rounds each, none disturbed"
+    ));
 }

@@ -48,6 +48,12 @@ pub(crate) fn everything() -> Vec<String> {
     all
 }
 
+/// What the engine holds now and did not hold before. (Less of it is no finding: others use the same engine.)
+#[track_caller]
+pub(crate) fn new_since(before: &[String]) -> Vec<String> {
+    everything().into_iter().filter(|object| !before.contains(object)).collect()
+}
+
 /// What of a stack is in the engine: by its label, and by the beginning of its names.
 #[track_caller]
 pub(crate) fn objects(stack: &str) -> Vec<String> {

@@ -1,6 +1,6 @@
 //! The binary is killed at each step of a deploy; the same command then completes, and nothing is doubled.
 
-use crate::process::{LIMIT, Running, poll};
+use crate::process::{LIMIT, poll};
 use crate::setup::{beside, say, soak};
 use crate::stack::{MANIFEST, Stack};
 use rustix::process::{Pid, Signal, kill_process};
@@ -16,68 +16,68 @@ enum End {
     Done,
 }
 
-/// A deploy with its events on a pipe.
-fn deploy_with_events(stack: &Stack) -> Child {
-    stack
-        .command(&["deploy", MANIFEST, "--progress", "json"])
+/// A command with its events on a pipe.
+fn with_events(stack: &Stack, args: &[&str]) -> (Child, impl Iterator<Item = Value> + use<>) {
+    let mut child = stack
+        .command(args)
+        .args(["--progress", "json"])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
-        .unwrap()
-}
-
-/// Deploys, and kills the process with `signal` as soon as the `nth` step (from 0) has started.
-fn deploy_and_kill(stack: &Stack, nth: usize) -> End {
-    let mut child = deploy_with_events(stack);
-    let mut steps = BufReader::new(child.stderr.take().unwrap())
+        .unwrap();
+    let events = BufReader::new(child.stderr.take().unwrap())
         .lines()
         .map_while(Result::ok)
-        .filter_map(|line| serde_json::from_str::<Value>(&line).ok())
-        .filter(|event| event["type"] == "started");
-    let step = steps.nth(nth);
-    if step.is_some() {
+        .filter_map(|line| serde_json::from_str(&line).ok());
+    (child, events)
+}
+
+const DEPLOY: [&str; 2] = ["deploy", MANIFEST];
+
+/// Runs a command, and kills it at the `nth` event (from 0). The many of a wait for readiness are not counted.
+fn kill_at(stack: &Stack, args: &[&str], nth: usize) -> End {
+    let (mut child, events) = with_events(stack, args);
+    let event = events.filter(|event| event["type"] != "progress" || event["step"] != "wait-ready").nth(nth);
+    if event.is_some() {
         child.kill().unwrap();
     }
     let status = child.wait().unwrap();
-    let Some(event) = step else {
-        assert!(status.success(), "the deploy that was let through failed: {status}");
+    let Some(event) = event else {
+        assert!(status.success(), "the command that was let through failed: {status}");
         return End::Done;
     };
-    End::Killed(format!("{} {}", event["step"], event["subject"]))
+    End::Killed(format!("{} {} {}", event["type"], event["step"], event["subject"]))
 }
 
-/// One round: killed at the `nth` step, completed by the same command.
+/// One round: killed at the `nth` event, completed by the same command.
 fn round(stack: &Stack, nth: usize, answer: &str) -> End {
-    let end = deploy_and_kill(stack, nth);
+    let end = kill_at(stack, &DEPLOY, nth);
     let ran = stack.deploy();
-    assert_eq!(ran.code, Some(0), "after a kill at step {nth}, {end:?}: {ran}");
+    assert_eq!(ran.code, Some(0), "after a kill at event {nth}, {end:?}: {ran}");
     stack.whole();
-    assert_eq!(stack.answers(), answer, "after a kill at step {nth}, {end:?}");
+    assert_eq!(stack.answers(), answer, "after a kill at event {nth}, {end:?}");
     // What runs is now what the manifest says: the command has nothing left to do.
     let again = stack.sovai(&["deploy", MANIFEST, "-o", "json"]).expect(0);
-    assert_eq!(again.json()["changed"], false, "after a kill at step {nth}, {end:?}: {again}");
+    assert_eq!(again.json()["changed"], false, "after a kill at event {nth}, {end:?}: {again}");
     end
 }
 
-/// Steps to kill at: each one in a soak, else a few drawn with a fixed seed.
-fn steps(seed: usize) -> Vec<usize> {
-    if soak() {
-        return (0..).take(64).collect();
-    }
-    // The first, one of the middle and one of the end of about twenty.
-    vec![seed % 5, 6 + seed % 4, 11 + seed % 4]
+/// Events to kill at: each one in a soak, else a few.
+fn events() -> Vec<usize> {
+    // Of the beginning, the middle and the end; a first deploy has about two dozen.
+    if soak() { (0..100).collect() } else { vec![3, 12, 20] }
 }
 
-fn kills(what: &str, seeds: std::ops::Range<usize>, mut round: impl FnMut(usize) -> End) {
+fn kills(what: &str, mut round: impl FnMut(usize) -> End) {
     let mut rounds = 0;
-    for seed in seeds {
-        for nth in steps(seed) {
+    for _ in 0..if soak() { 3 } else { 1 } {
+        for nth in events() {
             match round(nth) {
                 End::Killed(step) => {
                     rounds += 1;
                     if !soak() {
-                        say(&format!("killed in {what}: step {nth}, {step}"));
+                        say(&format!("killed in {what} at event {nth}: {step}"));
                     }
                 }
                 End::Done => break,
@@ -88,16 +88,12 @@ fn kills(what: &str, seeds: std::ops::Range<usize>, mut round: impl FnMut(usize)
     assert!(rounds > 0);
 }
 
-fn times(few: usize, many: usize) -> std::ops::Range<usize> {
-    if soak() { 0..many } else { 0..few }
-}
-
 #[test]
 fn soak_killed_in_a_first_deploy_the_same_command_completes() {
     let Some(setup) = beside() else { return };
     let stack = Stack::new(&setup);
     stack.write(&stack.manifest_with(&[("STUB_ANSWER", "one"), ("STUB_DELAY_MS", "100")]));
-    kills("a first deploy", times(1, 5), |nth| {
+    kills("a first deploy", |nth| {
         let end = round(&stack, nth, "one");
         stack.sovai(&["down", &stack.name]).expect(0);
         stack.gone();
@@ -117,7 +113,7 @@ fn soak_killed_in_an_upgrade_the_same_command_completes() {
     });
     stack.up(&versions[0].1);
     let mut turn = 0;
-    kills("an upgrade", times(1, 5), |nth| {
+    kills("an upgrade", |nth| {
         turn += 1;
         let (answer, manifest) = &versions[turn % 2];
         stack.write(manifest);
@@ -136,7 +132,7 @@ fn soak_killed_at_any_moment_the_same_command_completes() {
     for round in 1..=rounds {
         // Moments between the steps, spread over the time that a whole deploy takes.
         let moment = whole.mul_f64(f64::from(round) / f64::from(rounds + 1));
-        let mut child = deploy_with_events(&stack);
+        let mut child = with_events(&stack, &DEPLOY).0;
         std::thread::sleep(moment);
         child.kill().unwrap();
         child.wait().unwrap();
@@ -170,15 +166,47 @@ fn killed_and_then_another_manifest_wanted_leaves_nothing_of_the_first() {
 }
 
 fn deploy_and_kill_at(stack: &Stack, step: &str) -> End {
-    let mut child = deploy_with_events(stack);
-    let found = BufReader::new(child.stderr.take().unwrap())
-        .lines()
-        .map_while(Result::ok)
-        .filter_map(|line| serde_json::from_str::<Value>(&line).ok())
-        .any(|event| event["type"] == "started" && event["step"] == step);
+    let (mut child, mut events) = with_events(stack, &DEPLOY);
+    let found = events.any(|event| event["type"] == "started" && event["step"] == step);
     let _over = child.kill();
     child.wait().unwrap();
     if found { End::Killed(step.to_owned()) } else { End::Done }
+}
+
+#[test]
+fn soak_killed_in_down_the_same_command_completes() {
+    let Some(setup) = beside() else { return };
+    let stack = Stack::new(&setup);
+    let down = ["down", &*stack.name];
+    stack.write(&stack.manifest());
+    kills("down", |nth| {
+        stack.deploy().expect(0);
+        let end = kill_at(&stack, &down, nth);
+        stack.sovai(&down).expect(0);
+        stack.gone();
+        end
+    });
+}
+
+#[test]
+fn interrupted_while_it_hashes_is_130_and_the_store_holds_no_half_blob() {
+    let Some(setup) = beside() else { return };
+    let stack = Stack::new(&setup);
+    let (path, pins) = crate::real::weights(&setup);
+    let mut manifest = stack.manifest();
+    manifest["spec"]["models"]["assistant"]["source"] = serde_json::json!(format!("file:{}", path.display()));
+    manifest["spec"]["models"]["assistant"]["files"] = pins;
+    stack.write(&manifest);
+    let (mut child, mut events) = with_events(&stack, &DEPLOY);
+    assert!(events.any(|event| event["step"] == "verify"), "it never hashed");
+    signal(&child, Signal::INT);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    stack.gone();
+    let halves: Vec<String> = crate::stack::tree(&stack.store())
+        .into_iter()
+        .filter(|path| path.contains("tmp") && stack.store().join(path).is_file())
+        .collect();
+    assert_eq!(halves, Vec::<String>::new());
 }
 
 /// Waits until the stack's engine runs, which a deploy has started.
@@ -191,8 +219,8 @@ fn until_engine_runs(stack: &Stack) {
     });
 }
 
-fn interrupt(running: &Running, signal: Signal) {
-    let pid = i32::try_from(running.child.id()).ok().and_then(Pid::from_raw).unwrap();
+fn signal(child: &Child, signal: Signal) {
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).unwrap();
     kill_process(pid, signal).unwrap();
 }
 
@@ -204,7 +232,7 @@ fn interrupted_a_first_deploy_is_130_and_all_is_gone() {
         stack.write(&stack.manifest_with(&[("STUB_MODE", "never-ready")]));
         let deploy = stack.start(&["deploy", MANIFEST]);
         until_engine_runs(&stack);
-        interrupt(&deploy, signal);
+        self::signal(&deploy.child, signal);
         deploy.end().expect(130).says(&["interrupted"]);
         stack.gone();
     }
@@ -231,7 +259,7 @@ fn interrupted_an_upgrade_is_130_and_what_served_before_serves_again() {
         ]);
         running.iter().any(|id| *id != before).then_some(())
     });
-    interrupt(&deploy, Signal::INT);
+    signal(&deploy.child, Signal::INT);
     deploy.end().expect(130);
     stack.whole();
     assert_eq!(stack.container("engine"), before);

@@ -6,18 +6,25 @@ use crate::isolation::{connects_nowhere, python_probe};
 use crate::setup::{Setup, alone, say};
 use crate::stack::Stack;
 use serde_json::{Value, json};
+use std::path::PathBuf;
 
 const FILE: &str = "SmolLM2-135M-Instruct.Q4_1.gguf";
 const SIZE: u64 = 98_362_432;
 const SHA256: &str = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53";
 
+/// The real weights, and their pins.
+pub(crate) fn weights(setup: &Setup) -> (PathBuf, Value) {
+    let pins = json!([{ "path": FILE, "size": SIZE, "sha256": SHA256 }]);
+    (setup.shared.weights.join(FILE), pins)
+}
+
 fn real(setup: &Setup) -> (Stack, Value) {
+    let (path, pins) = weights(setup);
     let stack = Stack::new(setup);
     let mut manifest = stack.manifest();
     let spec = &mut manifest["spec"];
-    spec["models"]["assistant"]["source"] =
-        json!(format!("file:{}", setup.shared.weights.join(FILE).display()));
-    spec["models"]["assistant"]["files"] = json!([{ "path": FILE, "size": SIZE, "sha256": SHA256 }]);
+    spec["models"]["assistant"]["source"] = json!(format!("file:{}", path.display()));
+    spec["models"]["assistant"]["files"] = pins;
     let (name, id) = &setup.shared.engine_image;
     spec["services"]["engine"]["image"] = json!({ "name": name, "id": id });
     spec["services"]["engine"]["context"] = json!(4096);

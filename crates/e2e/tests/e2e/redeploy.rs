@@ -43,6 +43,19 @@ fn an_unchanged_deploy_only_reads() {
 }
 
 #[test]
+fn soak_deploys_again_and_again_change_nothing() {
+    let Some(setup) = beside() else { return };
+    let stack = Stack::new(&setup);
+    stack.up(&stack.manifest());
+    let before = both(&stack);
+    let rounds = if crate::setup::soak() { 200 } else { 3 };
+    let slowest = (0..rounds).map(|_| stack.deploy().expect(0).took).max().unwrap_or_default();
+    assert_eq!(before, both(&stack));
+    stack.whole();
+    say(&format!("soak: unchanged deploys: {rounds} rounds, nothing changed, the slowest {slowest:?}"));
+}
+
+#[test]
 fn a_change_replaces_only_what_changed() {
     let Some(setup) = beside() else { return };
     let stack = Stack::new(&setup);

@@ -55,10 +55,6 @@ pub(crate) fn alone() -> Option<Setup> {
     let missing = missing();
     skip(missing.as_deref())?;
     let order = Order::Alone(ORDER.write().unwrap_or_else(PoisonError::into_inner));
-    // Left by a test that failed. One that is in use stays, and any other is loaded again when it is needed.
-    for image in own_images() {
-        let _in_use = try_docker(&["image", "rm", &image]);
-    }
     Some(Setup { shared: shared(), _order: order })
 }
 
