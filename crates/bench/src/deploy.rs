@@ -40,6 +40,8 @@ struct Stacks<'a> {
     manifest: PathBuf,
     compose: PathBuf,
     address: SocketAddr,
+    /// The tag of the gateway's image, when it is here only for this measurement.
+    gateway_image: Option<String>,
 }
 
 impl Drop for Stacks<'_> {
@@ -50,7 +52,8 @@ impl Drop for Stacks<'_> {
                 say(&format!("deploy: cleaning up: {error}"));
             }
         }
-        drop(Command::new("docker").args(["image", "rm", KEEP]).output());
+        // Not by force: where another stack uses it, it stays.
+        drop(Command::new("docker").args(["image", "rm", KEEP]).args(&self.gateway_image).output());
     }
 }
 
@@ -104,25 +107,34 @@ impl Stacks<'_> {
 /// Measures.
 pub(crate) fn measure(setting: &Setting) -> Result<Measured, BenchError> {
     let work = setting.temp()?;
-    let stacks = Stacks {
+    let mut stacks = Stacks {
         setting,
         store: work.path().join("store"),
         manifest: work.path().join("bench.yaml"),
         compose: work.path().join("docker-compose.json"),
         address: free_port()?,
+        gateway_image: None,
     };
     let weights = fs_err::canonicalize(&setting.weights).map_err(io("the weights"))?;
     fs_err::write(&stacks.manifest, manifest_text(&weights, &setting.image, stacks.address)?)
         .map_err(io("the manifest"))?;
     run(&mut stacks.down_command(), LIMIT)?;
     run(setting.sovai(&stacks.store).args(["lock", "-q"]).arg(&stacks.manifest), LIMIT)?;
+    let images_before = docker(&["images", "-q", "--no-trunc"])?;
     // The first deploy verifies the weights and loads the gateway's image; neither is counted. Its containers are what
     // Compose is told to make.
     stacks.deploy()?;
     let unchanged =
         (0..setting.rounds).map(|_| unchanged(stacks.deploy()?)).collect::<Result<Vec<_>, _>>()?;
     let file = compose::from_stack(STACK)?;
-    docker(&["tag", &compose::gateway_image(&file)?, KEEP])?;
+    let image = compose::gateway_image(&file)?;
+    if !images_before.contains(&image) {
+        stacks.gateway_image = docker(&["image", "inspect", "--format", "{{index .RepoTags 0}}", &image])?
+            .lines()
+            .next()
+            .map(str::to_owned);
+    }
+    docker(&["tag", &image, KEEP])?;
     fs_err::write(&stacks.compose, file.to_string()).map_err(io("the file of Compose"))?;
     let key_file = stacks.store.join("stacks").join(STACK).join("keys/default.key");
     let key = fs_err::read_to_string(key_file).map_err(io("the key"))?;
