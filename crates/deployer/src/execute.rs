@@ -1,8 +1,9 @@
 //! Runs a plan, step by step, and undoes what it did when a step fails.
 
 use crate::blueprint::GatewayImageRef;
-use crate::engine::{BindMount, ContainerEngine, ContainerSpec, EngineError};
+use crate::engine::{BindMount, ContainerEngine, ContainerSpec, EngineError, NetworkSpec};
 use crate::error::{DeployError, Failure};
+use crate::labels::Labelled as _;
 use crate::plan::{Action, Plan, What};
 use crate::spec::{KEY_DIGESTS, KEYS_FOLDER};
 use crate::state::{CURRENT, Current, PENDING, Pending};
@@ -14,7 +15,7 @@ use sovai_store::{StackDir, Store, atomic};
 use sovai_verifier::{Cancel, Receipt};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A plan whose models all have receipts. Only such a plan can be run.
 #[derive(Debug)]
@@ -220,7 +221,7 @@ impl<E: ContainerEngine> Run<'_, E> {
             }
             What::StoreCheck(spec) => self.store_check(spec).await?,
             What::CreateNetwork(spec) => {
-                let id = engine.create_network(spec).await?;
+                let id = self.create_network(spec).await?;
                 self.done.networks.push(id);
             }
             What::CreateContainer { spec, connect } => self.create(spec, connect).await?,
@@ -269,6 +270,46 @@ impl<E: ContainerEngine> Run<'_, E> {
             Err(_) if spec.image == own.id && engine.image(&own.id.to_string()).await?.is_none() => {
                 self.load(own).await?;
                 engine.create_container(spec).await
+            }
+            Err(EngineError::NameTaken { .. }) if self.clear_late(&spec.name).await? => {
+                engine.create_container(spec).await
+            }
+            result => result,
+        }
+    }
+
+    /// A call of a killed deploy may be carried out after this one has looked: the engine goes on with what it was
+    /// asked. Removes the container that came so late, if it is this stack's; says whether the name may be free now.
+    async fn clear_late(&self, name: &str) -> Result<bool, EngineError> {
+        let engine = self.executor.engine;
+        let until = Instant::now() + LATE;
+        // The engine reserves the name some time before it shows the container.
+        while Instant::now() < until {
+            if let Some(found) = engine.container(name).await? {
+                let own = found.stack() == Some(self.plan.stack.as_str());
+                if own {
+                    engine.remove_container(&found.id).await?;
+                }
+                return Ok(own);
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Ok(true)
+    }
+
+    /// The same for networks, which an engine shows as soon as they are there.
+    async fn create_network(&self, spec: &NetworkSpec) -> Result<String, EngineError> {
+        let engine = self.executor.engine;
+        match engine.create_network(spec).await {
+            Err(EngineError::NameTaken { what }) => {
+                let late = engine.networks_named(&spec.name).await?;
+                if late.iter().any(|network| network.stack() != Some(self.plan.stack.as_str())) {
+                    return Err(EngineError::NameTaken { what });
+                }
+                for network in late {
+                    engine.remove_network(&network.id).await?;
+                }
+                engine.create_network(spec).await
             }
             result => result,
         }
@@ -368,6 +409,9 @@ fn in_words(action: &Action) -> String {
     let (verb, object) = action.what.words();
     format!("{verb} {object}")
 }
+
+/// How long an engine may take over a call of a deploy that was killed.
+const LATE: Duration = Duration::from_secs(10);
 
 /// File in the stack's folder that the store check reads.
 const NONCE: &str = "nonce";

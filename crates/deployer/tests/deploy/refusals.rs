@@ -58,6 +58,33 @@ async fn somebody_elses_container_is_left_alone() {
 }
 
 #[tokio::test]
+async fn what_a_killed_deploy_made_after_the_look_makes_way() {
+    let fixture = Fixture::new();
+    let plan = fixture.plan(MANIFEST).await.unwrap();
+    // The engine goes on with what the killed process had asked for.
+    let labels = BTreeMap::from([
+        ("sovai.stack".to_owned(), "demo".to_owned()),
+        ("sovai.generation".to_owned(), "1".to_owned()),
+    ]);
+    for name in ["sovai-demo-g1-engine", "sovai-demo-g1-store-check"] {
+        let late = ContainerState { labels: labels.clone(), ..foreign(name) };
+        fixture.engine.add_container(late);
+    }
+    fixture.engine.add_network(NetworkState {
+        id: "late".to_owned(),
+        name: "sovai-demo-g1".to_owned(),
+        labels,
+        internal: true,
+        options: BTreeMap::new(),
+    });
+    fixture.run(plan).await.unwrap();
+    assert_eq!(fixture.containers(), ["sovai-demo-g1-engine", "sovai-demo-g1-gateway"]);
+    let networks = fixture.engine.snapshot().networks;
+    assert_eq!(networks.len(), 2, "{networks:?}");
+    assert!(networks.iter().all(|network| network.id != "late"));
+}
+
+#[tokio::test]
 async fn somebody_elses_container_that_came_in_between_is_left_alone() {
     let fixture = Fixture::new();
     let plan = fixture.plan(MANIFEST).await.unwrap();
