@@ -33,19 +33,40 @@ pub(crate) fn inspect(kind: &str, name: &str) -> Value {
     found.remove(0)
 }
 
-/// Everything that the engine holds: containers, networks, volumes, images.
+/// Everything that the engine holds: containers, networks, volumes, images. What carries the label of a stack that is
+/// none of these tests' is left out: others may deploy on the same engine meanwhile.
 #[track_caller]
 pub(crate) fn everything() -> Vec<String> {
     let mut all = Vec::new();
+    let label = "{{.Label \"sovai.stack\"}}";
     for (kind, args) in [
-        ("container", &["ps", "--all", "--no-trunc", "--format", "{{.ID}} {{.Names}}"][..]),
-        ("network", &["network", "ls", "--no-trunc", "--format", "{{.ID}} {{.Name}}"]),
+        (
+            "container",
+            &["ps", "--all", "--no-trunc", "--format", &format!("{label} {{{{.ID}}}} {{{{.Names}}}}")][..],
+        ),
+        (
+            "network",
+            &["network", "ls", "--no-trunc", "--format", &format!("{label} {{{{.ID}}}} {{{{.Name}}}}")],
+        ),
         ("volume", &["volume", "ls", "--format", "{{.Name}}"]),
         ("image", &["image", "ls", "--all", "--no-trunc", "--format", "{{.ID}} {{.Repository}}:{{.Tag}}"]),
     ] {
-        all.extend(lines(args).into_iter().map(|line| format!("{kind} {line}")));
+        let found = lines(args).into_iter().map(|line| format!("{kind} {line}"));
+        all.extend(found.filter(|object| !is_of_another(object)));
     }
     all
+}
+
+/// A labelled object of a stack that is not called as those of these tests are, or an image made of the binary that a
+/// container uses.
+fn is_of_another(object: &str) -> bool {
+    match object.split(' ').collect::<Vec<_>>()[..] {
+        ["container" | "network", stack, ..] => !stack.is_empty() && !stack.starts_with("e2e-"),
+        ["image", id, name] if name.starts_with("sovai/gateway:") => {
+            !docker(&["ps", "--all", "--quiet", "--filter", &format!("ancestor={id}")]).is_empty()
+        }
+        _ => false,
+    }
 }
 
 /// What the engine holds now and did not hold before. (Less of it is no finding: others use the same engine.)
