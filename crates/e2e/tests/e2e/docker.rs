@@ -57,14 +57,12 @@ pub(crate) fn everything() -> Vec<String> {
     all
 }
 
-/// A labelled object of a stack that is not called as those of these tests are, or an image made of the binary that a
-/// container uses.
+/// A labelled object of a stack that is not this test run's, or an image made of a sovai binary, which stacks share.
 fn is_of_another(object: &str) -> bool {
+    let ours = format!("e2e-{}-", std::process::id());
     match object.split(' ').collect::<Vec<_>>()[..] {
-        ["container" | "network", stack, ..] => !stack.is_empty() && !stack.starts_with("e2e-"),
-        ["image", id, name] if name.starts_with("sovai/gateway:") => {
-            !docker(&["ps", "--all", "--quiet", "--filter", &format!("ancestor={id}")]).is_empty()
-        }
+        ["container" | "network", stack, ..] => !stack.is_empty() && !stack.starts_with(&ours),
+        ["image", _, name] => name.starts_with("sovai/gateway:"),
         _ => false,
     }
 }

@@ -1,6 +1,6 @@
 //! `status`, `logs` and `down` from labels alone.
 
-use crate::docker::{docker, everything, inspect, new_since};
+use crate::docker::{docker, everything, inspect, new_since, try_docker};
 use crate::process::{LIMIT, poll, run};
 use crate::setup::{alone, beside};
 use crate::stack::{MANIFEST, Stack};
@@ -30,11 +30,15 @@ fn status_logs_and_down_need_neither_manifest_nor_store() {
     assert_eq!(engine.stdout.lines().count(), 1, "{engine}");
     sovai(&["logs", &stack.name, "nobody"]).expect(2).says(&["nobody", "engine, gateway"]);
 
+    let own_image = inspect("container", &stack.container("gateway"))["Image"].as_str().unwrap().to_owned();
     let down = sovai(&["down", &stack.name]).expect(0);
-    for text in ["removed container", "removed network", "removed image", "is gone"] {
+    for text in ["removed container", "removed network", "is gone"] {
         assert!(down.stdout.contains(text), "`{text}` is not in {down}");
     }
     assert_eq!(new_since(&before), Vec::<String>::new(), "something is left");
+    let users = docker(&["ps", "--all", "--quiet", "--filter", &format!("ancestor={own_image}")]);
+    let there = try_docker(&["image", "inspect", &own_image]).code == Some(0);
+    assert!(!there || !users.is_empty(), "the image made of the binary is left, and nobody uses it");
     sovai(&["down", &stack.name]).expect(0);
     sovai(&["status", &stack.name]).expect(2).says(&[&stack.name]);
     sovai(&["logs", &stack.name]).expect(2).says(&[&stack.name]);
