@@ -6,7 +6,7 @@ use crate::error::{BenchError, io};
 use crate::gateway::{Client, Target, free_port, runtime};
 use crate::process::{Finished, pause, run};
 use crate::report::{Bar, Figure, Unit};
-use crate::stats::{differences, median, ratios};
+use crate::stats::{differences, median, millis, ratios};
 use crate::{Measured, Setting, say};
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -92,15 +92,16 @@ impl Stacks<'_> {
         Ok((done, steps))
     }
 
-    /// The same containers by Compose until the same question is answered, and their end.
-    fn peer(&self, key: &str) -> Result<Duration, BenchError> {
+    /// The same containers by Compose until the same question is answered, and their end. Gives the whole time, and how
+    /// much of it `up -d` took.
+    fn peer(&self, key: &str) -> Result<(Duration, Duration), BenchError> {
         let start = Instant::now();
-        run(&mut self.peer_command(&["up", "-d"]), LIMIT)?;
+        let up = run(&mut self.peer_command(&["up", "-d"]), LIMIT)?.wall;
         let target = Target { address: self.address, key: key.to_owned() };
         ask_until_answered(&target, start + LIMIT)?;
         let wall = start.elapsed();
         run(&mut self.peer_command(&["down", "-t", "10"]), LIMIT)?;
-        Ok(wall)
+        Ok((wall, up))
     }
 }
 
@@ -142,22 +143,34 @@ pub(crate) fn measure(setting: &Setting) -> Result<Measured, BenchError> {
     // Both once, uncounted: what the first run finds cold is warm for all that follow.
     stacks.peer(key.trim())?;
 
-    let (mut ours, mut theirs, mut peaks, mut runs) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut ours, mut peaks, mut runs) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut theirs, mut ups) = (Vec::new(), Vec::new());
+    let mut peer = || {
+        let (wall, up) = stacks.peer(key.trim())?;
+        theirs.push(wall.as_secs_f64());
+        ups.push(millis(up));
+        Ok::<_, BenchError>(())
+    };
     for round in 0..setting.rounds {
         say(&format!("deploy: round {} of {}", round + 1, setting.rounds));
         // Who goes first changes from round to round.
         if round % 2 == 1 {
-            theirs.push(stacks.peer(key.trim())?.as_secs_f64());
+            peer()?;
         }
         let (done, steps) = stacks.ours()?;
         ours.push(done.wall.as_secs_f64());
         peaks.push(done.peak_mib);
         runs.push(steps);
         if round % 2 == 0 {
-            theirs.push(stacks.peer(key.trim())?.as_secs_f64());
+            peer()?;
         }
     }
-    let note = format!("`deploy`, median milliseconds of each step: {}", step_note(&runs));
+    let note = format!(
+        "`deploy`, median milliseconds of each step: {}; of Compose, `up -d` {:.0} and then until the answer {:.0}",
+        step_note(&runs),
+        median(&ups),
+        median(&differences(&theirs.iter().map(|seconds| seconds * 1e3).collect::<Vec<_>>(), &ups))
+    );
     Ok((
         vec![
             Figure::new(
@@ -175,7 +188,7 @@ pub(crate) fn measure(setting: &Setting) -> Result<Measured, BenchError> {
             )),
             Figure::new(PART, "again, nothing changed", Unit::Seconds, unchanged)
                 .bar(Bar::Below(MAX_UNCHANGED_S))
-                .detail("only reads, and one real question to the model"),
+                .detail("the container engine is only read"),
             Figure::new(PART, "peak memory", Unit::Mebibytes, peaks)
                 .bar(Bar::Below(MAX_PEAK_MIB))
                 .detail("resident, of the command itself"),

@@ -56,6 +56,7 @@ impl Unit {
         match self {
             Self::Ratio => format!("{value:.2} x"),
             Self::Milliseconds => format!("{value:.2} ms"),
+            Self::Seconds if value < 0.1 => format!("{value:.3} s"),
             Self::Seconds => format!("{value:.2} s"),
             Self::Mebibytes => format!("{value:.1} MiB"),
             Self::GigabytesPerSecond => format!("{value:.2} GB/s"),
@@ -204,6 +205,14 @@ mod tests {
         assert!(Bar::AtLeast(0.95).met(0.95) && !Bar::AtLeast(0.95).met(0.949));
         assert!(Bar::AtMost(1.1).met(1.1) && !Bar::AtMost(1.1).met(1.11));
         assert!(!Bar::Below(1.0).met(1.0) && Bar::Below(1.0).met(0.99));
+    }
+
+    #[test]
+    fn a_short_time_is_not_shown_as_none() {
+        assert_eq!(
+            (Unit::Seconds.shown(0.004), Unit::Seconds.shown(2.5)),
+            ("0.004 s".to_owned(), "2.50 s".to_owned())
+        );
     }
 
     #[test]
