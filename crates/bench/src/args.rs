@@ -45,7 +45,7 @@ pub(crate) struct Cli {
     /// Rounds behind each median
     #[arg(long, global = true, value_name = "N", default_value_t = 5, value_parser = rounds)]
     pub(crate) rounds: usize,
-    /// Longest wait for an idle machine before each part
+    /// Longest wait for an idle machine before each round
     #[arg(long, global = true, value_name = "SECONDS", default_value_t = 60)]
     pub(crate) wait_idle: u64,
     /// Small and short: show that it works, measure nothing

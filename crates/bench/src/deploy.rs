@@ -152,7 +152,7 @@ pub(crate) fn measure(setting: &Setting) -> Result<Measured, BenchError> {
         Ok::<_, BenchError>(())
     };
     for round in 0..setting.rounds {
-        say(&format!("deploy: round {} of {}", round + 1, setting.rounds));
+        setting.begin(PART, round)?;
         // Who goes first changes from round to round.
         if round % 2 == 1 {
             peer()?;

@@ -9,7 +9,7 @@ use crate::error::{BenchError, io};
 use crate::process::check_signals;
 use crate::report::{Bar, Figure, Unit};
 use crate::stats::{differences, median, ratios};
-use crate::{Measured, Setting, say};
+use crate::{Measured, Setting};
 use load::{Flow, Plan};
 use proxies::Server;
 use std::time::Duration;
@@ -86,7 +86,7 @@ pub(crate) fn measure(setting: &Setting) -> Result<Measured, BenchError> {
         ([Column::default(), Column::default()], [Column::default(), Column::default()]);
     let mut paced = [Paced::default(), Paced::default()];
     for round in 0..setting.rounds {
-        say(&format!("gateway: round {} of {}", round + 1, setting.rounds));
+        setting.begin(PART, round)?;
         // Who goes first changes from round to round.
         let order = if round % 2 == 0 { [&nginx, &sovai] } else { [&sovai, &nginx] };
         for server in order {

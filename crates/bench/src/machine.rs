@@ -105,12 +105,15 @@ fn read_times(stat: &str) -> (u64, u64) {
     (ticks.iter().sum(), ticks.iter().skip(3).take(2).sum())
 }
 
-/// Waits until at least nine tenths of the machine have nothing to do, at most `limit`; gives the last share seen.
+/// The share from which a machine counts as idle.
+pub(crate) const IDLE: f64 = 0.9;
+
+/// Waits until [`IDLE`] of the machine have nothing to do, at most `limit`; gives the last share seen.
 pub(crate) fn wait_idle(limit: Duration) -> Result<f64, BenchError> {
     let start = Instant::now();
     loop {
         let share = idle_share()?;
-        if share >= 0.9 || start.elapsed() >= limit {
+        if share >= IDLE || start.elapsed() >= limit {
             return Ok(share);
         }
     }

@@ -21,8 +21,10 @@ use crate::error::{BenchError, io};
 use crate::machine::Machine;
 use crate::report::{Figure, Report};
 use clap::Parser as _;
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
+use std::time::Duration;
 
 /// What every part is told.
 #[derive(Debug)]
@@ -39,9 +41,28 @@ struct Setting {
     rounds: usize,
     /// Everything small and short: shows that the program works, measures nothing.
     quick: bool,
+    /// Longest wait for an idle machine before each round.
+    wait_idle: Duration,
+    /// Rounds before which the machine was not idle even so.
+    busy: Cell<usize>,
 }
 
 impl Setting {
+    /// Says which round begins, and waits until the rest of the machine has nothing to do.
+    fn begin(&self, part: &str, round: usize) -> Result<(), BenchError> {
+        let idle = machine::wait_idle(self.wait_idle)?;
+        if idle < machine::IDLE {
+            self.busy.set(self.busy.get() + 1);
+        }
+        say(&format!(
+            "{part}: round {} of {}; {:.0} % of the machine are idle",
+            round + 1,
+            self.rounds,
+            idle * 100.0
+        ));
+        Ok(())
+    }
+
     /// A folder that is removed when it is dropped.
     fn temp(&self) -> Result<tempfile::TempDir, BenchError> {
         tempfile::Builder::new()
@@ -96,6 +117,8 @@ fn run() -> Result<(), BenchError> {
         weights: cli.weights.clone(),
         rounds: if cli.quick { 1 } else { cli.rounds },
         quick: cli.quick,
+        wait_idle: Duration::from_secs(cli.wait_idle),
+        busy: Cell::new(0),
     };
     let mut report = Report {
         api_version: "sovai-bench/v1",
@@ -106,17 +129,14 @@ fn run() -> Result<(), BenchError> {
         notes: Vec::new(),
     };
     for (name, part) in parts(&cli.part) {
-        let idle = machine::wait_idle(std::time::Duration::from_secs(cli.wait_idle))?;
-        say(&format!("{name}: measuring; {:.0} % of the machine are idle", idle * 100.0));
-        if idle < 0.9 {
-            report.notes.push(format!(
-                "before `{name}` only {:.0} % of the machine were idle: something else was running",
-                idle * 100.0
-            ));
-        }
+        say(&format!("{name}: getting ready"));
         let (figures, notes) = part(&setting)?;
         report.figures.extend(figures);
         report.notes.extend(notes);
+        let busy = setting.busy.take();
+        if busy > 0 {
+            report.notes.push(format!("`{name}`: before {busy} of the rounds something else was running"));
+        }
     }
     if let Some(path) = &cli.json {
         let text = serde_json::to_string_pretty(&report)

@@ -26,6 +26,7 @@ pub(crate) fn measure(setting: &Setting) -> Result<Measured, BenchError> {
     }
     let (mut ours, mut floor) = (Vec::new(), Vec::new());
     let store = setting.dir.join("sovai-bench-none");
+    setting.begin(PART, 0)?;
     for _ in 0..if setting.quick { 5 } else { STARTS } {
         ours.push(millis(run(setting.sovai(&store).arg("--version"), LIMIT)?.wall));
         floor.push(millis(run(&mut Command::new("/bin/true"), LIMIT)?.wall));

@@ -49,6 +49,7 @@ pub(crate) fn measure(setting: &Setting) -> Result<Measured, BenchError> {
 
     let (mut ours, mut theirs, mut plain, mut again, mut peaks) = (vec![], vec![], vec![], vec![], vec![]);
     for round in 0..setting.rounds {
+        setting.begin(PART, round)?;
         let file = &files[round % FILES];
         let openssl = || {
             let done = run(

@@ -8,7 +8,9 @@ use crate::output::safe_line;
 use sovai_core::Name;
 use sovai_deployer::archive::{gateway_archive, gateway_id, gateway_tag};
 use sovai_deployer::engine::{ContainerEngine, EngineInfo};
-use sovai_deployer::{Blueprint, DeployError, GatewayImageRef, ModelRef, Observed, Plan, preflight};
+use sovai_deployer::{
+    Blueprint, DeployError, GatewayImageRef, ModelRef, Observed, Plan, TlsFiles, preflight,
+};
 use sovai_manifest::{Manifest, Resolved, resolve};
 use sovai_store::{StackDir, model_manifest};
 use std::ffi::OsStr;
@@ -61,8 +63,9 @@ impl Pinned {
     ) -> Result<Blueprint<'_>, CliError> {
         let manifest = self.manifest();
         let folder = self.file.resolve(Path::new(""));
-        // Mounts need absolute paths.
-        let store = std::path::absolute(store)
+        // Mounts need absolute paths, and one store has one path, as `Store::open` has it.
+        let store = fs_err::canonicalize(store)
+            .or_else(|_| std::path::absolute(store))
             .map_err(|error| CliError::new(Exit::Internal, "the working folder is gone").source(&error))?;
         let models = self.resolved.models.iter().map(|(name, files)| {
             let digest = model_manifest(files).1;
@@ -74,13 +77,27 @@ impl Pinned {
             models: models.collect(),
             images: preflight::images(engine, &host.info, manifest, &self.resolved.images).await?,
             gateway_image: host.image.clone(),
-            tls: preflight::tls(manifest, &folder)?,
+            tls: tls(manifest, &folder)?,
             secrets: preflight::secrets(manifest, &folder)?,
             stack_dir: store.join("stacks").join(manifest.name.as_str()),
             host_memory: host.info.memory,
+            host_cpus: host.info.cpus,
             ready_deadline_s,
         })
     }
+}
+
+/// The gateway's TLS files; refused now when they do not fit together, not by a gateway that has replaced one that served.
+fn tls(manifest: &Manifest, folder: &Path) -> Result<Option<TlsFiles>, CliError> {
+    let files = preflight::tls(manifest, folder)?;
+    if let Some(files) = &files {
+        sovai_gateway::check_tls(&files.cert, &files.key.0, files.client_ca.as_deref()).map_err(|error| {
+            CliError::new(Exit::Invalid, "the files of `gateway.tls` cannot be used")
+                .source(&error)
+                .hint("name a PEM certificate chain and the private key that belongs to it, not encrypted")
+        })?;
+    }
+    Ok(files)
 }
 
 /// A rule that cannot be judged yet is not passed over: whoever wrote it counts on it.

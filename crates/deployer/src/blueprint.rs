@@ -25,6 +25,8 @@ pub struct Blueprint<'a> {
     pub stack_dir: PathBuf,
     /// Memory of the container host in bytes: no limit is set above it.
     pub host_memory: u64,
+    /// CPUs of the container host.
+    pub host_cpus: u32,
     /// Deadline for readiness in seconds; `None`: the engine profile's own.
     pub ready_deadline_s: Option<u32>,
 }

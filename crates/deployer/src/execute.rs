@@ -197,10 +197,11 @@ impl<E: ContainerEngine> Run<'_, E> {
         let digest = Sha256::from_bytes(Hasher::digest(key.as_bytes()).into());
         let folder = self.stack.path().join(KEYS_FOLDER);
         fs_err::create_dir_all(&folder).map_err(|source| file_error("the folder of key digests", source))?;
-        let wanted = format!("{} default\n", digest.hex());
         let file = folder.join(KEY_DIGESTS);
-        if fs_err::read_to_string(&file).ok().as_deref() != Some(wanted.as_str()) {
-            atomic::write(&file, wanted.as_bytes(), 0o444)?;
+        let before = fs_err::read_to_string(&file).unwrap_or_default();
+        let after = with_default_key(&before, &digest);
+        if before != after {
+            atomic::write(&file, after.as_bytes(), 0o444)?;
             open_folder(&folder)?;
         }
         self.outcome.key_file = Some(path);
@@ -412,6 +413,17 @@ fn in_words(action: &Action) -> String {
 
 /// How long an engine may take over a call of a deploy that was killed.
 const LATE: Duration = Duration::from_secs(10);
+
+/// The file of key digests with the default key's own line in it. Lines that a person added, for the keys of teams, stay.
+fn with_default_key(before: &str, digest: &Sha256) -> String {
+    let others = before.lines().filter(|line| line.split_whitespace().nth(1) != Some("default"));
+    let mut after = format!("{} default\n", digest.hex());
+    for line in others {
+        after.push_str(line);
+        after.push('\n');
+    }
+    after
+}
 
 /// File in the stack's folder that the store check reads.
 const NONCE: &str = "nonce";

@@ -27,6 +27,8 @@ pub struct Observed {
     pub pending: Option<u32>,
     /// Names of the stack's folders in the store that are in place already.
     pub folders: BTreeSet<String>,
+    /// Inode of the tree of each model in the store; absent: there is none yet.
+    pub trees: BTreeMap<Name, u64>,
 }
 
 /// What a deploy will do.

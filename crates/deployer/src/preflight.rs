@@ -11,6 +11,7 @@ use sovai_manifest::{ImagePin, Manifest, ResolvedImage};
 use sovai_store::StackDir;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 /// Finds the pinned image of every service in the engine.
@@ -119,6 +120,11 @@ pub async fn observe<E: ContainerEngine>(
         gateway_image: engine.image(&blueprint.gateway_image.id.to_string()).await?.is_some(),
         ..Observed::default()
     };
+    for (name, model) in &blueprint.models {
+        if let Ok(metadata) = fs_err::symlink_metadata(&model.tree) {
+            observed.trees.insert(name.clone(), metadata.ino());
+        }
+    }
     if let Some(folder) = folder {
         observed.current = folder.read::<Current>(CURRENT)?;
         observed.pending = folder.read::<Pending>(PENDING)?.map(|pending| pending.generation);

@@ -111,6 +111,16 @@ pub enum SpecError {
         /// Bytes of the host.
         host: u64,
     },
+    /// More CPUs are asked for than the host has.
+    #[error("service `{service}` asks for {} CPUs, the container host has {host}", f64::from(*.asked) / 1000.0)]
+    Cpus {
+        /// The service.
+        service: Name,
+        /// Thousandths of a CPU asked for.
+        asked: u32,
+        /// CPUs of the host.
+        host: u32,
+    },
     /// Accelerators of this vendor cannot be given to a container yet.
     #[error(
         "service `{service}`: accelerators of vendor `{vendor}` cannot be given to a container yet; known: {known}"
@@ -241,6 +251,11 @@ fn container(blueprint: &Blueprint<'_>, name: &Name, service: &Service) -> Resul
     let mut env = profile.map(|profile| profile.env.clone()).unwrap_or_default();
     env.extend(service.env.iter().map(|(key, value)| (key.clone(), value.clone())));
 
+    if let Some(asked) = service.resources.millicpus
+        && asked > blueprint.host_cpus.saturating_mul(1000)
+    {
+        return Err(SpecError::Cpus { service: name.clone(), asked, host: blueprint.host_cpus });
+    }
     let image = blueprint.images.get(name);
     let mut tmpfs = profile.map_or_else(
         || BTreeMap::from([("/tmp".to_owned(), TMPFS.to_owned())]),

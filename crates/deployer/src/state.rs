@@ -23,6 +23,9 @@ pub struct Current {
     pub images: BTreeMap<String, ImageId>,
     /// The digest of each model.
     pub models: BTreeMap<String, Sha256>,
+    /// Inode of the tree of each model that was mounted: a tree that is replaced later has another one.
+    #[serde(default)]
+    pub trees: BTreeMap<String, u64>,
 }
 
 /// A deploy that is under way.

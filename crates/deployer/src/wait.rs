@@ -84,12 +84,18 @@ pub(crate) async fn ready<E: ContainerEngine>(
     };
     match result {
         Ok(Ok(done)) if done.code == 0 => Ok(()),
-        Ok(Ok(_)) | Err(_) => Err(DeployError::NotReady {
-            service: watched.service.to_owned(),
-            waited: began.elapsed(),
-            last: last.into_inner().unwrap_or_else(PoisonError::into_inner),
-            log: log(executor, watched.container).await,
-        }),
+        Ok(Ok(_)) | Err(_) => {
+            // The question may have come to nothing because the one who asked is gone.
+            if let Some(ended) = ended(executor, watched).await {
+                return Err(ended);
+            }
+            Err(DeployError::NotReady {
+                service: watched.service.to_owned(),
+                waited: began.elapsed(),
+                last: last.into_inner().unwrap_or_else(PoisonError::into_inner),
+                log: log(executor, watched.container).await,
+            })
+        }
         Ok(Err(error)) => Err(died(executor, watched, error).await),
     }
 }
@@ -239,14 +245,20 @@ async fn died<E: ContainerEngine>(
     watched: &Watched<'_>,
     error: EngineError,
 ) -> DeployError {
-    for name in [watched.container, watched.prober] {
+    ended(executor, watched).await.unwrap_or(DeployError::Engine(error))
+}
+
+/// How one of the two containers ended, if one of them did. The one that asks is looked at first: without it nothing can
+/// be said of the other.
+async fn ended<E: ContainerEngine>(executor: &Executor<'_, E>, watched: &Watched<'_>) -> Option<DeployError> {
+    for name in [watched.prober, watched.container] {
         if let Err(ended) = look(executor, name, None).await
             && !matches!(ended, Ended::Engine(_))
         {
-            return named(executor, watched, ended).await;
+            return Some(named(executor, watched, ended).await);
         }
     }
-    DeployError::Engine(error)
+    None
 }
 
 async fn log<E: ContainerEngine>(executor: &Executor<'_, E>, name: &str) -> Vec<crate::engine::LogLine> {

@@ -30,6 +30,7 @@ pub use config::{Config, Limits, RouteConfig, TlsConfig};
 pub use error::GatewayError;
 pub use record::{AccessRecord, Outcome, Record};
 pub use server::Gateway;
+pub use tls::check_tls;
 
 use std::future::Future;
 

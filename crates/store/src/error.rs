@@ -13,6 +13,14 @@ pub enum StoreError {
         /// The path that was looked at.
         path: PathBuf,
     },
+    /// A folder that was named as the store holds something else.
+    #[error("`{}` is not empty and is no store: it has `{}`", .path.display(), .found.escape_debug())]
+    Foreign {
+        /// The folder.
+        path: PathBuf,
+        /// One of the names in it.
+        found: String,
+    },
     /// A file or folder of the store belongs to somebody else.
     #[error("`{}` belongs to user {found}, not to user {expected} who runs this command", .path.display())]
     Owner {

@@ -35,14 +35,18 @@ impl Store {
     /// Opens the store in the folder `root`; makes it, and the folders above it, when it is not there.
     ///
     /// The root and its folders get mode 0700 where others could look in or write. A root that belongs to another user is
-    /// an error: its owner could change bytes after they were verified.
+    /// an error: its owner could change bytes after they were verified. So is a folder that holds something and is no
+    /// store: it is left as it is.
     pub fn open(root: &Path) -> Result<Self, StoreError> {
         // Mounts and receipts need a path that does not hang on the working folder.
         let root = std::path::absolute(root).context("find", root)?;
         if let Some(parent) = root.parent() {
             fs_err::create_dir_all(parent).context("create", parent)?;
         }
+        refuse_foreign(&root)?;
         own_folder(&root)?;
+        // One store has one path, whatever links lead to it: mounts and receipts are compared by it.
+        let root = fs_err::canonicalize(&root).context("find", &root)?;
         for folder in FOLDERS {
             own_folder(&root.join(folder))?;
         }
@@ -208,6 +212,31 @@ pub(crate) fn own_folder(path: &Path) -> Result<(), StoreError> {
         rustix::fs::chmod(path, Mode::RWXU).context("set the mode of", path)?;
     }
     Ok(())
+}
+
+/// Refuses a folder that is somebody's already: it is not empty and has no store in it. A store whose making was cut off
+/// has at least one of its own folders, and nothing that is not its own.
+fn refuse_foreign(root: &Path) -> Result<(), StoreError> {
+    if fs_err::symlink_metadata(root).is_ok_and(|meta| meta.is_symlink()) && !root.exists() {
+        return Err(StoreError::NotAFolder { path: root.to_owned() });
+    }
+    let Ok(entries) = fs_err::read_dir(root) else { return Ok(()) };
+    let mut foreign = None;
+    for entry in entries.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name == "oci-layout" {
+            return Ok(());
+        }
+        let own = name.starts_with(temp::PREFIX)
+            || FOLDERS.iter().any(|folder| folder.split('/').next() == Some(&name));
+        if !own {
+            foreign = Some(name);
+        }
+    }
+    match foreign {
+        Some(found) => Err(StoreError::Foreign { path: root.to_owned(), found }),
+        None => Ok(()),
+    }
 }
 
 /// Reads a regular file of at most `limit` bytes, without following a link; nothing when it is not there.

@@ -77,6 +77,12 @@ pub(crate) fn run(args: &LockArgs, ctx: &Ctx) -> Result<Exit, CliError> {
     }
     let state = if unchanged { "unchanged" } else { "written" };
     let mut text = String::new();
+    if old.is_some() {
+        for change in compare::compare(old.as_ref(), &lock) {
+            // A new lock vouches for other bytes than the old one: that is never said in passing.
+            ctx.out.warn(&change.text());
+        }
+    }
     for (name, model) in &lock.models {
         let bytes: u64 = model.files.iter().map(|file| file.size).sum();
         let _ = writeln!(text, "model {name}: {}, {}", count(model.files.len(), "file"), format_bytes(bytes));

@@ -37,7 +37,7 @@ pub(crate) fn run(args: &PlanArgs, ctx: &Ctx) -> Result<Exit, CliError> {
     let pinned = Pinned::load(&args.manifest, ctx)?;
     let store = ctx.store_path()?;
     // A store that is not there yet is not made just to be looked at.
-    let folder = match store.try_exists() {
+    let folder = match store.join("oci-layout").try_exists() {
         Ok(true) => Some(Store::open(store)?.stack(pinned.name())),
         _ => None,
     };

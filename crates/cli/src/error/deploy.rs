@@ -30,7 +30,9 @@ fn exit_of(error: &DeployError) -> Exit {
         | DeployError::PortTaken { .. }
         | DeployError::ForeignContainer { .. }
         | DeployError::ForeignNetwork { .. }
-        | DeployError::Spec(SpecError::Memory { .. } | SpecError::Accelerator { .. }) => Exit::Resources,
+        | DeployError::Spec(
+            SpecError::Memory { .. } | SpecError::Cpus { .. } | SpecError::Accelerator { .. },
+        ) => Exit::Resources,
         DeployError::Spec(SpecError::Engine { .. } | SpecError::ModelShape { .. }) => Exit::Invalid,
         DeployError::ImageChanged { .. } => Exit::Mismatch,
         DeployError::File { .. } => Exit::Usage,
@@ -101,7 +103,7 @@ impl From<Failure> for CliError {
         match failure.restored {
             Restored::Nothing => new.hint("nothing of this deploy is left; nothing served before"),
             Restored::Previous(names) => {
-                new.hint(format!("what served before serves again: {}", names.join(", ")))
+                new.hint(format!("what served before was started again: {}", names.join(", ")))
             }
             Restored::Incomplete(left) => {
                 let new =

@@ -11,7 +11,9 @@ use sovai_verifier::{Finding, VerifyError};
 impl From<StoreError> for CliError {
     fn from(error: StoreError) -> Self {
         let exit = match &error {
-            StoreError::NotAFolder { .. } | StoreError::Owner { .. } => Exit::Usage,
+            StoreError::NotAFolder { .. } | StoreError::Foreign { .. } | StoreError::Owner { .. } => {
+                Exit::Usage
+            }
             StoreError::NotWritable { .. } | StoreError::NoSpace { .. } => Exit::Resources,
             StoreError::Busy { .. } => Exit::Busy,
             StoreError::Corrupt { .. } | StoreError::Digest { .. } => Exit::Mismatch,
@@ -19,6 +21,7 @@ impl From<StoreError> for CliError {
         };
         let new = Self::wrap(exit, &error);
         match &error {
+            StoreError::Foreign { .. } => new.hint("name a folder that is empty, not there yet, or a store"),
             StoreError::NotAFolder { .. } => new.hint("name another folder with --store DIR"),
             StoreError::Owner { .. } => new.hint("run as that user, or name another folder with --store DIR"),
             StoreError::NotWritable { .. } => {

@@ -78,7 +78,10 @@ fn a_rule_that_cannot_be_judged_is_not_passed_over() {
     let manifest = env.read("stack.yaml");
     let cases = [
         ("policy.yaml", manifest.replace("spec:\n", "spec:\n  policy: policy.yaml\n")),
-        ("its signatures", manifest.replace("      license:", "      signatures: [model.sig]\n      license:")),
+        (
+            "its signatures",
+            manifest.replace("      license:", "      signatures: [model.sig]\n      license:"),
+        ),
     ];
     for (named, text) in cases {
         env.write("ruled.yaml", text);

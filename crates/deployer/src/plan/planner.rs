@@ -95,7 +95,7 @@ impl<'a> Planner<'a> {
         if probe {
             self.create_probe(&networks.internal);
         }
-        for container in stale.iter().filter(|c| is_up(c)) {
+        for container in stale.iter().filter(|c| may_run(c)) {
             let why = if self.is_wanted(container.service()) {
                 "its replacement takes over"
             } else {
@@ -161,6 +161,8 @@ impl<'a> Planner<'a> {
                     && container.spec() == wanted.digest
                     && container.image == wanted.image()
                     && container.status != ContainerStatus::Other
+                    // Just these: a further network that somebody connected by hand may be a way out.
+                    && container.networks.len() == wanted.roles().len()
                     && wanted.roles().iter().all(|role| container.networks.contains(networks.by_role(role)))
             };
             let candidates = self.observed.containers.iter().filter(fits);
@@ -218,10 +220,25 @@ impl<'a> Planner<'a> {
         self.wanted.containers.iter().any(|wanted| wanted.service == service)
     }
 
+    /// Whether a running container mounts a tree that was replaced since it was admitted: a damaged copy was healed, and
+    /// the mount still holds the damaged one.
+    fn holds_old_tree(&self, wanted: &Wanted, container: &ContainerState) -> bool {
+        let Some(model) = &wanted.model else { return false };
+        let mounted = self.observed.current.as_ref().and_then(|current| current.trees.get(model.as_str()));
+        match (mounted, self.observed.trees.get(model)) {
+            (Some(mounted), Some(now)) => is_up(container) && mounted != now,
+            _ => false,
+        }
+    }
+
     /// Without a gateway something else must ask whether services are ready.
     fn needs_probe(&self, fresh: &[Wanted]) -> bool {
-        let waits = |container: &&ContainerState| !is_up(container) || !self.is_admitted(container);
-        !self.is_wanted(GATEWAY) && (!fresh.is_empty() || self.kept.values().any(waits))
+        let waits = |wanted: &Wanted| {
+            self.kept.get(&wanted.service).is_some_and(|container| {
+                !is_up(container) || !self.is_admitted(container) || self.holds_old_tree(wanted, container)
+            })
+        };
+        !self.is_wanted(GATEWAY) && (!fresh.is_empty() || self.wanted.containers.iter().any(waits))
     }
 
     /// The image, the folders and the store check come before the first container.
@@ -257,7 +274,13 @@ impl<'a> Planner<'a> {
             Some(old) if old.image != wanted.image() => {
                 format!("replaces {}: another image", old.name)
             }
-            Some(old) => format!("replaces {}: its settings changed", old.name),
+            Some(old) if old.spec() != wanted.digest => {
+                format!("replaces {}: its settings changed", old.name)
+            }
+            Some(old) if old.status == ContainerStatus::Other => {
+                format!("replaces {}: it is paused or broken", old.name)
+            }
+            Some(old) => format!("replaces {}: its networks were changed by hand", old.name),
         };
         self.push(What::CreateContainer { spec: Box::new(spec), connect }, why);
     }
@@ -285,16 +308,27 @@ impl<'a> Planner<'a> {
         let mut waits = Vec::new();
         for wanted in self.wanted.containers.clone() {
             let is_fresh = fresh.iter().any(|fresh| fresh.service == wanted.service);
-            let kept = self.kept.get(&wanted.service);
+            let kept = self.kept.get(&wanted.service).copied();
             let container = match kept {
                 Some(container) => container.name.clone(),
                 None => labels::container_name(self.stack, self.generation, &wanted.service),
             };
-            let up = kept.is_some_and(|container| is_up(container));
+            let remount = kept.is_some_and(|container| self.holds_old_tree(&wanted, container));
+            if remount {
+                self.push(
+                    What::StopContainer(container.clone()),
+                    "the store's copy of its model was replaced",
+                );
+            }
+            let up = kept.is_some_and(is_up) && !remount;
             // A container of a killed deploy may run, but nobody has seen it ready yet.
             let seen_ready = kept.is_some_and(|container| self.is_admitted(container));
             if !up {
-                let why = if is_fresh { "new" } else { "it is not running" };
+                let why = match (is_fresh, remount) {
+                    (true, _) => "new",
+                    (false, true) => "it mounts the new copy",
+                    (false, false) => "it is not running",
+                };
                 self.push(What::StartContainer(container.clone()), why);
             }
             if up && seen_ready {
@@ -388,6 +422,10 @@ impl<'a> Planner<'a> {
                 .collect(),
             images,
             models: models.iter().map(|(name, model)| (name.to_string(), model.digest)).collect(),
+            trees: models
+                .keys()
+                .filter_map(|name| Some((name.to_string(), *self.observed.trees.get(name)?)))
+                .collect(),
         };
         Plan {
             stack: self.stack.clone(),
@@ -422,6 +460,11 @@ impl Networks {
 
 fn is_up(container: &ContainerState) -> bool {
     container.status == ContainerStatus::Running
+}
+
+/// Whether it may hold names and ports that its replacement needs.
+fn may_run(container: &ContainerState) -> bool {
+    !matches!(container.status, ContainerStatus::Created | ContainerStatus::Exited)
 }
 
 fn is_helper(service: &str) -> bool {

@@ -159,6 +159,7 @@ impl Fixture {
             secrets: preflight::secrets(&manifest, self.folder.path())?,
             stack_dir: stack.path().to_owned(),
             host_memory: info.memory,
+            host_cpus: info.cpus,
             ready_deadline_s: Some(5),
         };
         let observed = preflight::observe(&self.engine, &manifest.name, Some(&stack), &blueprint).await?;

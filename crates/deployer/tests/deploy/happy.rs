@@ -6,6 +6,7 @@ use sovai_deployer::engine::{ContainerEngine as _, ContainerStatus, Restart};
 use sovai_deployer::fake::Call;
 use sovai_deployer::labels::Labelled as _;
 use sovai_deployer::{down, status};
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 #[tokio::test]
@@ -185,4 +186,48 @@ async fn an_image_that_went_with_another_stack_is_loaded_again() {
     assert_eq!(gone.images, std::slice::from_ref(&fixture.image.tag));
     fixture.run(plan).await.unwrap();
     assert_eq!(fixture.containers(), ["sovai-other-g1-engine", "sovai-other-g1-gateway"]);
+}
+
+#[tokio::test]
+async fn a_container_that_mounts_a_damaged_copy_is_started_anew_when_the_copy_was_healed() {
+    let fixture = Fixture::new();
+    fixture.receipts();
+    fixture.deploy(MANIFEST).await.unwrap();
+    let tree = fixture.engine.spec("sovai-demo-g1-engine").unwrap().mounts[0].source.clone();
+    let file = tree.join("model.gguf");
+    fs_err::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+    fs_err::write(&file, "weighed").unwrap();
+    fixture.receipts();
+    assert_eq!(fs_err::read_to_string(&file).unwrap(), "weights", "healed from the source");
+    fixture.engine.forget_calls();
+    assert!(fixture.deploy(MANIFEST).await.unwrap().changed);
+    assert_eq!(
+        fixture.engine.writes(),
+        ["StopContainer sovai-demo-g1-engine", "StartContainer sovai-demo-g1-engine"],
+        "the gateway mounts no model"
+    );
+    assert!(!fixture.deploy(MANIFEST).await.unwrap().changed);
+}
+
+#[tokio::test]
+async fn a_network_that_was_added_by_hand_is_no_way_out() {
+    let fixture = Fixture::new();
+    fixture.deploy(MANIFEST).await.unwrap();
+    fixture.engine.connect("sovai-demo-edge", "sovai-demo-g1-engine", &[]).await.unwrap();
+    fixture.deploy(MANIFEST).await.unwrap();
+    assert_eq!(fixture.containers(), ["sovai-demo-g1-gateway", "sovai-demo-g2-engine"]);
+    let engine = fixture.engine.snapshot().containers.into_iter().find(|c| c.service() == "engine").unwrap();
+    assert_eq!(engine.networks, ["sovai-demo-g1"]);
+}
+
+#[tokio::test]
+async fn keys_that_a_person_added_stay() {
+    let fixture = Fixture::new();
+    fixture.deploy(MANIFEST).await.unwrap();
+    let file = fixture.store.stack(&"demo".parse().unwrap()).path().join("gateway-keys/keys.sha256");
+    let team = format!("{} team-a\n", "a".repeat(64));
+    let both = fs_err::read_to_string(&file).unwrap() + &team;
+    sovai_store::atomic::write(&file, both.as_bytes(), 0o444).unwrap();
+    fixture.deploy(MANIFEST).await.unwrap();
+    assert_eq!(fs_err::read_to_string(&file).unwrap(), both);
 }

@@ -26,6 +26,40 @@ fn opening_makes_an_image_layout_that_only_its_owner_sees() {
 }
 
 #[test]
+fn a_folder_that_holds_something_else_is_left_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("somebodys");
+    fs_err::create_dir(&folder).unwrap();
+    fs_err::write(folder.join("keep"), "x").unwrap();
+    fs_err::set_permissions(&folder, std::fs::Permissions::from_mode(0o1777)).unwrap();
+    let error = Store::open(&folder).unwrap_err();
+    assert!(matches!(&error, StoreError::Foreign { found, .. } if found == "keep"), "{error}");
+    assert_eq!(mode(&folder), 0o1777);
+    assert_eq!(fs_err::read_dir(&folder).unwrap().count(), 1);
+}
+
+#[test]
+fn a_store_whose_making_was_cut_off_is_completed() {
+    let dir = tempfile::tempdir().unwrap();
+    for folder in ["blobs", "trees"] {
+        fs_err::create_dir_all(dir.path().join("s").join(folder)).unwrap();
+    }
+    let store = Store::open(&dir.path().join("s")).unwrap();
+    assert_eq!(store.index().unwrap(), []);
+}
+
+#[test]
+fn a_link_to_a_store_leads_to_the_same_store() {
+    let (dir, store) = new();
+    let link = dir.path().join("link");
+    std::os::unix::fs::symlink(store.root(), &link).unwrap();
+    assert_eq!(Store::open(&link).unwrap().root(), store.root());
+    fs_err::remove_file(&link).unwrap();
+    std::os::unix::fs::symlink(dir.path().join("nowhere"), &link).unwrap();
+    assert!(matches!(Store::open(&link).unwrap_err(), StoreError::NotAFolder { .. }));
+}
+
+#[test]
 fn opening_again_closes_what_others_could_read() {
     let (_dir, store) = new();
     let index = fs_err::read(store.root().join("index.json")).unwrap();

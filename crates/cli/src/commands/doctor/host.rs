@@ -92,6 +92,12 @@ fn store(path: &Path) -> Check {
         return check(Status::Fail, format!("{shown} is not writable"))
             .hint("mount it writable, or name another folder with --store DIR");
     }
+    let is_store = path.join("oci-layout").exists();
+    let is_empty = fs_err::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
+    if !is_store && !is_empty {
+        return check(Status::Fail, format!("{shown} holds something else than a store"))
+            .hint("name a folder that is empty, not there yet, or a store, with --store DIR");
+    }
     if mode & 0o077 != 0 {
         return check(Status::Warn, format!("{shown} is open to other users (mode {mode:04o})"))
             .hint(format!("chmod 0700 {shown}"));
@@ -235,6 +241,10 @@ mod tests {
         let file = folder.path().join("file");
         fs_err::write(&file, "").unwrap();
         assert_eq!(store(&file).status, Status::Fail);
+        // Somebody's folder: nothing that would make it a store is advised.
+        let check = store(folder.path());
+        assert_eq!(check.status, Status::Fail);
+        assert!(!check.hint.unwrap().contains("chmod"));
     }
 
     #[test]
