@@ -2,7 +2,7 @@
 
 use crate::engine::{ContainerEngine, ContainerState, ContainerStatus, EngineError};
 use crate::labels::{Labelled as _, STACK};
-use crate::state::{CURRENT, PENDING};
+use crate::state::{CURRENT, Current, PENDING};
 use serde::Serialize;
 use sovai_core::{Event, EventKind, ImageId, Reporter, Step};
 use sovai_store::{StackDir, StoreError};
@@ -20,6 +20,19 @@ pub struct StackStatus {
     pub running: bool,
     /// Its containers, by service.
     pub services: Vec<ServiceStatus>,
+    /// Containers that were admitted and are not there any more, by name; known only where the stack's store is at hand.
+    pub missing: Vec<String>,
+}
+
+impl StackStatus {
+    /// Compares it with what the stack's folder in the store remembers as admitted.
+    pub fn compare(&mut self, folder: &StackDir) -> Result<(), StoreError> {
+        let Some(current) = folder.read::<Current>(CURRENT)? else { return Ok(()) };
+        let there = |name: &String| self.services.iter().any(|service| service.container == *name);
+        self.missing = current.containers.into_iter().filter(|name| !there(name)).collect();
+        self.running &= self.missing.is_empty();
+        Ok(())
+    }
 }
 
 /// One container of a stack.
@@ -66,6 +79,7 @@ pub async fn status<E: ContainerEngine>(
                 stack,
                 running: services.iter().all(|service| service.state == "running"),
                 services,
+                missing: Vec::new(),
             }
         })
         .collect())

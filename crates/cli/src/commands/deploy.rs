@@ -66,7 +66,7 @@ pub(crate) fn run(args: &DeployArgs, ctx: &Ctx) -> Result<Exit, CliError> {
             cancel: &cancel,
             question: &question,
         };
-        let deployed = executor.run(&admitted, &*reporter).await?;
+        let deployed = Box::pin(executor.run(&admitted, &*reporter)).await?;
         Ok::<_, CliError>(Ok((deployed, admitted.plan().unchanged.clone())))
     };
     let result = ctx.block_on(work)?;

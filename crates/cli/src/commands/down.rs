@@ -25,15 +25,20 @@ struct Body<'a> {
 /// Runs the command.
 pub(crate) fn run(args: &DownArgs, ctx: &Ctx) -> Result<Exit, CliError> {
     let name = stack_name(&args.target, ctx)?;
-    let folder = ctx.open_store()?.stack(&name);
-    let _lock = folder.lock("sovai down")?;
+    // The labels say what there is to take away; a store that is not there, or knows nothing of the stack, is not needed.
+    let path = ctx.store_path()?;
+    let known = path.join("oci-layout").exists() && path.join("stacks").join(name.as_str()).exists();
+    let folder = if known { Some(ctx.open_store()?.stack(&name)) } else { None };
+    let _lock = folder.as_ref().map(|folder| folder.lock("sovai down")).transpose()?;
     let reporter = ctx.reporter();
     let removed = ctx.block_on(async {
         let engine = Docker::connect(Some(&ctx.settings.host)).await?;
         Ok::<_, CliError>(down(&engine, name.as_str(), GRACE, &*reporter).await?)
     })??;
     drop(reporter);
-    forget(&folder)?;
+    if let Some(folder) = &folder {
+        forget(folder)?;
+    }
     let mut text = String::new();
     let kinds =
         [("container", &removed.containers), ("network", &removed.networks), ("image", &removed.images)];

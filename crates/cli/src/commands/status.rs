@@ -7,8 +7,10 @@ use crate::exit::Exit;
 use crate::output::{Outcome, safe_line};
 use crate::stack::stack_name;
 use serde::Serialize;
+use sovai_core::Name;
 use sovai_deployer::docker::Docker;
 use sovai_deployer::{ServiceStatus, StackStatus, status};
+use sovai_store::Store;
 use std::fmt::Write as _;
 
 #[derive(Serialize)]
@@ -19,12 +21,22 @@ struct Body {
 /// Runs the command.
 pub(crate) fn run(args: &StatusArgs, ctx: &Ctx) -> Result<Exit, CliError> {
     let name = args.target.as_ref().map(|target| stack_name(target, ctx)).transpose()?;
-    let stacks = ctx.block_on(async {
+    let mut stacks = ctx.block_on(async {
         let engine = Docker::connect(Some(&ctx.settings.host)).await?;
         Ok::<_, CliError>(status(&engine, name.as_ref().map(AsRef::as_ref)).await?)
     })??;
     if let (Some(name), []) = (&name, &*stacks) {
         return Err(not_deployed(name.as_str()));
+    }
+    // Labels cannot tell of a container that is gone; the store can, where it is at hand.
+    if let Some(store) = ctx.settings.store.as_deref().filter(|path| path.join("oci-layout").exists())
+        && let Ok(store) = Store::open(store)
+    {
+        for stack in &mut stacks {
+            if let Ok(name) = Name::new(&stack.stack) {
+                stack.compare(&store.stack(&name))?;
+            }
+        }
     }
     let mut text = String::new();
     if stacks.is_empty() {
@@ -35,6 +47,9 @@ pub(crate) fn run(args: &StatusArgs, ctx: &Ctx) -> Result<Exit, CliError> {
         let _ = writeln!(text, "stack {}: {state}", safe_line(&stack.stack));
         for service in &stack.services {
             let _ = writeln!(text, "  {}", line(service));
+        }
+        for name in &stack.missing {
+            let _ = writeln!(text, "  container {} is not there any more: deploy again", safe_line(name));
         }
     }
     ctx.finish(Outcome { exit: Exit::Done, findings: Vec::new(), body: Body { stacks }, text })

@@ -110,6 +110,15 @@ fn check_says_what_moved_and_writes_nothing() {
     assert_eq!(value["state"], "changed");
     assert_eq!(value["findings"][0]["type"], "changed");
     assert_eq!(env.read("stack.lock.yaml"), before);
+
+    // A new lock vouches for other bytes: it is written, and said aloud.
+    let ran = env.run(&lock);
+    assert_eq!(ran.code, 0);
+    assert!(
+        ran.stderr.contains("warning: changed models.assistant.files.m.gguf: expected sha256:91afe66b"),
+        "{}",
+        ran.stderr
+    );
 }
 
 #[test]

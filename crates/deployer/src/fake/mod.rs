@@ -9,7 +9,9 @@ mod world;
 
 pub use script::{ExecAnswer, ExecCall, Run};
 
-use crate::engine::{ContainerSpec, ContainerState, EngineError, EngineInfo, ImageInfo, NetworkState};
+use crate::engine::{
+    ContainerSpec, ContainerState, ContainerStatus, EngineError, EngineInfo, ImageInfo, NetworkState,
+};
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -183,6 +185,13 @@ impl FakeEngine {
     /// What commands inside containers of `service` answer. Without a script they end with code 0 and say nothing.
     pub fn on_exec(&self, service: &str, script: impl FnMut(&ExecCall<'_>) -> ExecAnswer + Send + 'static) {
         self.world().execs.insert(service.to_owned(), Box::new(script));
+    }
+
+    /// Somebody pauses a running container.
+    pub fn pause(&self, name: &str) {
+        if let Ok(container) = self.world().find_mut("pause", name) {
+            container.state.status = ContainerStatus::Other;
+        }
     }
 
     /// A running container ends on its own, as its restart policy has it.

@@ -121,7 +121,7 @@ impl World {
         self.containers.iter().find(|c| c.state.name == name || c.state.id == name)
     }
 
-    fn find_mut(&mut self, what: &str, name: &str) -> Result<&mut Container, EngineError> {
+    pub(super) fn find_mut(&mut self, what: &str, name: &str) -> Result<&mut Container, EngineError> {
         self.containers
             .iter_mut()
             .find(|c| c.state.name == name || c.state.id == name)

@@ -5,7 +5,7 @@ use sovai_core::NullReporter;
 use sovai_deployer::engine::{ContainerEngine as _, ContainerStatus, Restart};
 use sovai_deployer::fake::Call;
 use sovai_deployer::labels::Labelled as _;
-use sovai_deployer::{down, status};
+use sovai_deployer::{What, down, status};
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
@@ -218,6 +218,35 @@ async fn a_network_that_was_added_by_hand_is_no_way_out() {
     assert_eq!(fixture.containers(), ["sovai-demo-g1-gateway", "sovai-demo-g2-engine"]);
     let engine = fixture.engine.snapshot().containers.into_iter().find(|c| c.service() == "engine").unwrap();
     assert_eq!(engine.networks, ["sovai-demo-g1"]);
+}
+
+#[tokio::test]
+async fn a_container_that_is_gone_is_missed() {
+    let fixture = Fixture::new();
+    fixture.deploy(MANIFEST).await.unwrap();
+    let folder = fixture.store.stack(&"demo".parse().unwrap());
+    let look = async || {
+        let mut stack = status(&fixture.engine, Some("demo")).await.unwrap().remove(0);
+        stack.compare(&folder).unwrap();
+        (stack.running, stack.missing)
+    };
+    assert_eq!(look().await, (true, Vec::new()));
+    fixture.engine.remove_container("sovai-demo-g1-gateway").await.unwrap();
+    assert_eq!(look().await, (false, vec!["sovai-demo-g1-gateway".to_owned()]));
+}
+
+#[tokio::test]
+async fn a_paused_container_makes_way() {
+    let fixture = Fixture::new();
+    fixture.deploy(MANIFEST).await.unwrap();
+    fixture.engine.pause("sovai-demo-g1-engine");
+    let plan = fixture.plan(MANIFEST).await.unwrap();
+    let create =
+        plan.actions.iter().find(|action| matches!(action.what, What::CreateContainer { .. })).unwrap();
+    assert_eq!(create.why, "replaces sovai-demo-g1-engine: it is paused or broken");
+    fixture.deploy(MANIFEST).await.unwrap();
+    assert_eq!(fixture.containers(), ["sovai-demo-g1-gateway", "sovai-demo-g2-engine"]);
+    assert!(fixture.engine.writes().contains(&"StopContainer sovai-demo-g1-engine".to_owned()));
 }
 
 #[tokio::test]

@@ -79,7 +79,8 @@ async fn what_cannot_work_is_said_before_anything_is_served() {
         ("/metrics", json!(address.to_string()), "(`metrics`)"),
         ("/inner", json!(address.to_string()), "(`inner`)"),
         ("/tls", json!({ "cert": missing, "key": missing }), "cannot read the certificate"),
-        ("/tls", json!({ "cert": bad_pem, "key": missing }), "cannot use the certificate"),
+        ("/tls", json!({ "cert": bad_pem, "key": missing }), "cannot read the private key"),
+        ("/tls", json!({ "cert": bad_pem, "key": bad_pem }), "cannot use the certificate"),
     ];
     for (pointer, value, expected) in cases {
         let mut config = config(address);

@@ -168,4 +168,17 @@ async fn a_key_of_another_certificate_is_an_error_at_the_start() {
     let config = Config::parse(config.to_string().as_bytes()).unwrap();
     let error = sovai_gateway::Gateway::bind(config, |_| {}).await.unwrap_err();
     assert!(error.to_string().contains("one.pem"), "{error}");
+
+    // The same is known before a gateway is started.
+    let read = |path: &Path| fs_err::read(path).unwrap();
+    let own_key = cert.with_extension("key");
+    sovai_gateway::check_tls(&read(&cert), &read(&own_key), Some(&read(&authority.path("ca.pem")))).unwrap();
+    for (chain, private, ca) in [
+        (read(&cert), read(&key), None),
+        (read(&own_key), read(&cert), None),
+        (read(&cert), Vec::new(), None),
+        (read(&cert), read(&own_key), Some(b"no PEM".as_slice())),
+    ] {
+        sovai_gateway::check_tls(&chain, &private, ca).unwrap_err();
+    }
 }

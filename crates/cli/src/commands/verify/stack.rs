@@ -116,8 +116,7 @@ pub(super) fn run(args: &VerifyArgs, ctx: &Ctx) -> Result<Exit, CliError> {
     let all: Vec<&Report> = reports.iter().map(|(_, report)| report).collect();
     text.push('\n');
     if !data.is_empty() {
-        let _ =
-            writeln!(text, "failed: {}; nothing of this stack may be deployed", count(data.len(), "finding"));
+        let _ = writeln!(text, "failed: {}; the source is not what was pinned", count(data.len(), "finding"));
     } else if conflict {
         let _ = writeln!(text, "refused: the manifest and its lock do not agree");
     } else if all.is_empty() {
