@@ -42,6 +42,8 @@ pub(crate) struct Wanted {
     pub ready: Option<Ready>,
     /// The model that it mounts.
     pub model: Option<Name>,
+    /// Whether it starts only when others are ready.
+    pub waits: bool,
     template: ContainerSpec,
 }
 
@@ -304,6 +306,7 @@ fn container(blueprint: &Blueprint<'_>, name: &Name, service: &Service) -> Resul
         folders,
         ready,
         model: model.map(|(model, _)| model.clone()),
+        waits: !service.depends.is_empty(),
         template,
     })
 }

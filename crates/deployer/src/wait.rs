@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 /// How often a container that is waited for is looked at. An engine that dies is noticed within this time.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// Pause between two questions whether a service is ready, which are put inside the stack and cost the host nothing.
+const ASK_EVERY: Duration = Duration::from_millis(25);
 /// How long a service without a readiness of its own must keep running.
 const SETTLE: Duration = Duration::from_secs(1);
 /// Lines of a log that an error shows.
@@ -61,7 +63,7 @@ pub(crate) async fn ready<E: ContainerEngine>(
         "status": ready.status,
         "bodyContains": ready.body,
         "deadlineMs": millis(ready.deadline),
-        "intervalMs": 100,
+        "intervalMs": millis(ASK_EVERY),
     });
     let began = Instant::now();
     let last = Mutex::new(String::from("nothing"));

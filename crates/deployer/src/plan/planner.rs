@@ -301,8 +301,8 @@ impl<'a> Planner<'a> {
         self.push(What::StartContainer(name), "no gateway from inside which readiness could be asked");
     }
 
-    /// Starts what does not run, each after what it depends on, and waits for it. Says whether anything was started.
-    /// The gateway starts first, since it asks the others; it is waited for last, when it has long been listening.
+    /// Starts what does not run and waits for it; what depends on others only after these. Says whether anything is
+    /// waited for. Starts that follow each other, and waits that follow each other, do not need each other.
     fn launch(&mut self, fresh: &[Wanted]) -> bool {
         let prober = self.prober();
         let mut waits = Vec::new();
@@ -323,6 +323,9 @@ impl<'a> Planner<'a> {
             let up = kept.is_some_and(is_up) && !remount;
             // A container of a killed deploy may run, but nobody has seen it ready yet.
             let seen_ready = kept.is_some_and(|container| self.is_admitted(container));
+            if wanted.waits {
+                self.flush(&mut waits);
+            }
             if !up {
                 let why = match (is_fresh, remount) {
                     (true, _) => "new",
@@ -334,25 +337,21 @@ impl<'a> Planner<'a> {
             if up && seen_ready {
                 continue;
             }
-            let is_gateway = wanted.service == GATEWAY;
-            let wait = What::WaitReady {
+            waits.push(What::WaitReady {
                 service: wanted.service,
                 container,
                 ready: wanted.ready,
                 prober: prober.clone(),
-            };
-            if is_gateway {
-                waits.push(wait);
-            } else {
-                self.push(wait, STARTED_IS_NOT_READY);
-            }
+            });
         }
-        let services = self.actions.iter().any(|action| matches!(action.what, What::WaitReady { .. }));
-        let any = services || !waits.is_empty();
-        for wait in waits {
-            self.push(wait, STARTED_IS_NOT_READY);
+        self.flush(&mut waits);
+        self.actions.iter().any(|action| matches!(action.what, What::WaitReady { .. }))
+    }
+
+    fn flush(&mut self, waits: &mut Vec<What>) {
+        for wait in waits.drain(..) {
+            self.push(wait, "started is not ready");
         }
-        any
     }
 
     /// The container from inside which questions are asked.
@@ -441,8 +440,6 @@ impl<'a> Planner<'a> {
         }
     }
 }
-
-const STARTED_IS_NOT_READY: &str = "started is not ready";
 
 #[derive(Debug, Default)]
 struct Networks {

@@ -97,6 +97,7 @@ pub(super) fn gateway(blueprint: &Blueprint<'_>) -> Option<Wanted> {
             deadline: GATEWAY_DEADLINE,
         }),
         model: None,
+        waits: false,
         template,
     })
 }

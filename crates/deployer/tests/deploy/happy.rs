@@ -25,8 +25,8 @@ async fn the_first_deploy_makes_everything_and_asks_one_question() {
     create container sovai-demo-g1-engine
     start container sovai-demo-g1-gateway
     start container sovai-demo-g1-engine
-    wait until ready: engine
     wait until ready: gateway
+    wait until ready: engine
     ask model assistant
     ");
     let outcome = fixture.deploy(MANIFEST).await.unwrap();

@@ -2,10 +2,15 @@
 
 use crate::fixture::{Fixture, MANIFEST, image};
 use sovai_deployer::engine::{ContainerState, ContainerStatus, EngineError, NetworkState};
-use sovai_deployer::fake::{Call, ExecAnswer, Run};
+use sovai_deployer::fake::{Call, ExecAnswer, ExecCall, Run};
 use sovai_deployer::labels::GATEWAY;
 use sovai_deployer::{DeployError, Restored};
 use std::collections::BTreeMap;
+
+/// The gateway itself is ready; of the engine it says this.
+fn about_engine(call: &ExecCall<'_>, answer: ExecAnswer) -> ExecAnswer {
+    if String::from_utf8_lossy(call.stdin).contains("/healthz") { ExecAnswer::default() } else { answer }
+}
 
 fn foreign(name: &str) -> ContainerState {
     ContainerState {
@@ -161,7 +166,7 @@ async fn a_process_that_dies_at_start_shows_its_log() {
     let before = fixture.engine.snapshot();
     fixture.engine.on_start("engine", |_| Run::dies(3, &["no such tensor"]));
     // The prober would wait for the engine for ever: its end must be seen from outside.
-    fixture.engine.on_exec(GATEWAY, |_| ExecAnswer::fails(1, ""));
+    fixture.engine.on_exec(GATEWAY, |call| about_engine(call, ExecAnswer::fails(1, "")));
     let failure = fixture.deploy(MANIFEST).await.unwrap_err().run();
     let text = failure.cause.to_string();
     assert!(text.contains("no such tensor"), "{text}");
@@ -174,10 +179,9 @@ async fn an_engine_that_never_gets_ready_is_taken_back() {
     let fixture = Fixture::new();
     let before = fixture.engine.snapshot();
     fixture.engine.on_start("engine", |_| Run::on().says(true, &["loading"]));
-    fixture.engine.on_exec(GATEWAY, |_| ExecAnswer {
-        lines: vec![r#"{"state":"answers","detail":"it answers 503: Loading model"}"#.into()],
-        code: 1,
-        stderr: String::new(),
+    fixture.engine.on_exec(GATEWAY, |call| {
+        let lines = vec![r#"{"state":"answers","detail":"it answers 503: Loading model"}"#.into()];
+        about_engine(call, ExecAnswer { lines, code: 1, stderr: String::new() })
     });
     let failure = fixture.deploy(MANIFEST).await.unwrap_err().run();
     let DeployError::NotReady { service, last, log, .. } = &*failure.cause else { panic!("{failure:?}") };
