@@ -119,7 +119,7 @@ impl<E: ContainerEngine> Executor<'_, E> {
             Ok(outcome) => Ok(outcome),
             Err((step, cause)) => {
                 let done = run.into_done();
-                let restored = done.undo(self.engine, &plan.stack, &stack, &plan.before, reporter).await;
+                let restored = done.undo(self, &plan.stack, &stack, &plan.before, reporter).await;
                 Err(Failure { stack: plan.stack.clone(), step, cause: Box::new(cause), restored })
             }
         }

@@ -59,8 +59,9 @@ pub struct Plan {
 /// What served before, and what a killed deploy left.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Before {
-    /// Containers that served: they serve again after a failure.
-    pub serving: BTreeSet<String>,
+    /// Containers that served, by name, each with its service and how that says that it is ready, as far as it is known:
+    /// they serve again after a failure.
+    pub serving: BTreeMap<String, (String, Option<Ready>)>,
     /// Containers and networks that belong to no admitted generation: gone after a failure.
     pub leftovers: BTreeSet<String>,
     /// Networks among them.

@@ -58,6 +58,8 @@ pub struct Ready {
     pub body: Option<String>,
     /// How long it may take.
     pub deadline: Duration,
+    /// The same without what the person asked for: for bringing back what served before.
+    pub own_deadline: Duration,
 }
 
 /// A network as it is wanted.
@@ -299,6 +301,7 @@ fn container(blueprint: &Blueprint<'_>, name: &Name, service: &Service) -> Resul
         status: profile.health.status,
         body: profile.health.body.clone(),
         deadline: Duration::from_secs(u64::from(blueprint.ready_deadline_s.unwrap_or(profile.deadline_s))),
+        own_deadline: Duration::from_secs(u64::from(profile.deadline_s)),
     });
     Ok(Wanted {
         service: name.to_string(),

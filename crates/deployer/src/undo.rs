@@ -1,12 +1,15 @@
 //! Takes back what a failed deploy did, so that what served before serves again.
 
 use crate::engine::{ContainerEngine, ContainerStatus, EngineError};
-use crate::error::Restored;
-use crate::labels::Labelled as _;
+use crate::error::{DeployError, Restored};
+use crate::execute::Executor;
+use crate::labels::{GATEWAY, Labelled as _};
 use crate::plan::Before;
 use crate::state::PENDING;
+use crate::wait::{self, Watched};
 use sovai_core::{Event, EventKind, Name, Reporter, Step};
 use sovai_store::StackDir;
+use sovai_verifier::Cancel;
 use std::fmt::Write as _;
 
 /// What a deploy has done so far.
@@ -31,12 +34,13 @@ impl Done {
     /// can be is undone.
     pub(crate) async fn undo<E: ContainerEngine>(
         &self,
-        engine: &E,
+        executor: &Executor<'_, E>,
         plan_stack: &Name,
         stack: &StackDir,
         before: &Before,
         reporter: &dyn Reporter,
     ) -> Restored {
+        let engine = executor.engine;
         let mut left = Vec::new();
         let mut note = |what: String, result: Result<(), EngineError>| {
             let kind = if result.is_ok() { EventKind::Done } else { EventKind::Failed };
@@ -58,14 +62,26 @@ impl Done {
         for name in self.networks.iter().rev().chain(&before.leftover_networks) {
             note(format!("remove network {name}"), engine.remove_network(name).await);
         }
-        for name in &before.serving {
+        let mut woken = Vec::new();
+        for name in before.serving.keys() {
             if !is_running(engine, name).await {
                 let started = engine.start_container(name).await;
+                if started.is_ok() {
+                    woken.push(name);
+                }
                 note(format!("start container {name}"), started);
             }
         }
         for tag in &self.images {
             note(format!("remove image {tag}"), engine.remove_image(tag).await.map(drop));
+        }
+        // Whoever interrupted the deploy did not interrupt this.
+        let cancel = Cancel::default();
+        let executor = Executor { cancel: &cancel, ..*executor };
+        for name in woken {
+            if let Err(error) = serves_again(&executor, before, name, reporter).await {
+                left.push(format!("container {name} was started again: {}", chain(&error)));
+            }
         }
         for folder in &self.folders {
             if let Err(error) = stack.remove(folder) {
@@ -83,9 +99,27 @@ impl Done {
         } else if before.serving.is_empty() {
             Restored::Nothing
         } else {
-            Restored::Previous(before.serving.iter().cloned().collect())
+            Restored::Previous(before.serving.keys().cloned().collect())
         }
     }
+}
+
+/// Waits until a container that served is ready again; where that is not known, until it has run for a moment.
+async fn serves_again<E: ContainerEngine>(
+    executor: &Executor<'_, E>,
+    before: &Before,
+    name: &str,
+    reporter: &dyn Reporter,
+) -> Result<(), DeployError> {
+    let Some((service, ready)) = before.serving.get(name) else { return Ok(()) };
+    let gateway =
+        before.serving.iter().find(|(_, (service, _))| service == GATEWAY).map(|(name, _)| name.as_str());
+    let (prober, ready) = match gateway {
+        Some(prober) => (prober, ready.as_ref()),
+        None => (name, None),
+    };
+    let watched = Watched { service, container: name, prober, fresh: false };
+    wait::ready(executor, &watched, ready, reporter).await
 }
 
 async fn is_running<E: ContainerEngine>(engine: &E, name: &str) -> bool {

@@ -29,6 +29,8 @@ pub(crate) struct Watched<'a> {
     pub container: &'a str,
     /// The container from inside which it is asked.
     pub prober: &'a str,
+    /// Whether it was created in this run. Then any restart is an end; one that served before may have some behind it.
+    pub fresh: bool,
 }
 
 /// A line that the prober writes.
@@ -131,7 +133,7 @@ pub(crate) async fn ask<E: ContainerEngine>(
             *problem.lock().unwrap_or_else(PoisonError::into_inner) = line.error;
         }
     };
-    let watched = Watched { service: prober, container: prober, prober };
+    let watched = Watched { service: prober, container: prober, prober, fresh: false };
     let command = ["/sovai", "gateway", "ask"].map(str::to_owned);
     let exec = executor.engine.exec(prober, &command, request.to_string().into_bytes(), &mut on_line);
     let result = tokio::select! {
@@ -167,9 +169,7 @@ enum Ended {
 
 /// Looks at a container, and at the one that asks it, until one of them does not run any more.
 async fn watch<E: ContainerEngine>(executor: &Executor<'_, E>, watched: &Watched<'_>) -> Ended {
-    // The one that is waited for was started just now, so any restart is an end. The one that asks may have served,
-    // and been restarted, for months.
-    let mut asker_restarts = None;
+    let (mut restarts, mut asker_restarts) = (watched.fresh.then_some(0), None);
     loop {
         if executor.cancel.is_cancelled() {
             return Ended::Cancelled;
@@ -180,9 +180,9 @@ async fn watch<E: ContainerEngine>(executor: &Executor<'_, E>, watched: &Watched
                 Err(ended) => return ended,
             }
         }
-        let restarts = (watched.prober != watched.container).then_some(0);
-        if let Err(ended) = look(executor, watched.container, restarts).await {
-            return ended;
+        match look(executor, watched.container, restarts).await {
+            Ok(now) => restarts = Some(now),
+            Err(ended) => return ended,
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }

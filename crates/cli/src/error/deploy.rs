@@ -103,7 +103,7 @@ impl From<Failure> for CliError {
         match failure.restored {
             Restored::Nothing => new.hint("nothing of this deploy is left; nothing served before"),
             Restored::Previous(names) => {
-                new.hint(format!("what served before was started again: {}", names.join(", ")))
+                new.hint(format!("what served before serves again: {}", names.join(", ")))
             }
             Restored::Incomplete(left) => {
                 let new =

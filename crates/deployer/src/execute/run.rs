@@ -121,7 +121,8 @@ impl<'a, E: ContainerEngine> Run<'a, E> {
                 engine.start_container(name).await?;
             }
             What::WaitReady { service, container, ready, prober } => {
-                let watched = Watched { service, container, prober };
+                let fresh = locked(&self.done).containers.contains(container);
+                let watched = Watched { service, container, prober, fresh };
                 wait::ready(self.executor, &watched, ready.as_ref(), self.reporter).await?;
             }
             What::Ask { model, url, prober } => {

@@ -4,7 +4,7 @@ use super::{Action, Before, Observed, Plan, What};
 use crate::blueprint::{Blueprint, ModelRef};
 use crate::engine::{ContainerSpec, ContainerState, ContainerStatus, NetworkSpec};
 use crate::labels::{self, EDGE, GATEWAY, INTERNAL, Labelled, PROBE, STORE_CHECK};
-use crate::spec::{self, SpecError, Wanted, WantedStack};
+use crate::spec::{self, Ready, SpecError, Wanted, WantedStack};
 use crate::state::Current;
 use sovai_core::{ImageId, Name};
 use std::collections::{BTreeMap, BTreeSet};
@@ -191,7 +191,12 @@ impl<'a> Planner<'a> {
             if !self.is_admitted(container) {
                 before.leftovers.insert(container.name.clone());
             } else if remembered || is_up(container) {
-                before.serving.insert(container.name.clone());
+                let service = container.service().to_owned();
+                let wanted = self.wanted.containers.iter().find(|wanted| wanted.service == service);
+                let ready = wanted
+                    .and_then(|wanted| wanted.ready.clone())
+                    .map(|ready| Ready { deadline: ready.own_deadline, ..ready });
+                before.serving.insert(container.name.clone(), (service, ready));
             }
         }
         for network in &self.observed.networks {

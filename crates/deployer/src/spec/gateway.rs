@@ -95,6 +95,7 @@ pub(super) fn gateway(blueprint: &Blueprint<'_>) -> Option<Wanted> {
             status: 200,
             body: None,
             deadline: GATEWAY_DEADLINE,
+            own_deadline: GATEWAY_DEADLINE,
         }),
         model: None,
         waits: false,

@@ -6,6 +6,8 @@ use sovai_deployer::fake::{Call, ExecAnswer, ExecCall, Run};
 use sovai_deployer::labels::GATEWAY;
 use sovai_deployer::{DeployError, Restored};
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The gateway itself is ready; of the engine it says this.
 fn about_engine(call: &ExecCall<'_>, answer: ExecAnswer) -> ExecAnswer {
@@ -250,10 +252,16 @@ async fn a_failed_change_leaves_what_served_before() {
     fixture.deploy(MANIFEST).await.unwrap();
     let before = fixture.containers();
     let changed = MANIFEST.replace("model: assistant\n", "model: assistant\n      context: 2048\n");
-    fixture.engine.on_start("engine", |spec| {
-        if spec.args.contains(&"2048".to_owned()) { Run::dies(1, &["out of luck"]) } else { Run::on() }
+    // The new engine dies and cannot be asked; the old one runs and is ready.
+    let dead = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&dead);
+    fixture.engine.on_start("engine", move |spec| {
+        dead.store(spec.args.contains(&"2048".to_owned()), Ordering::Relaxed);
+        if dead.load(Ordering::Relaxed) { Run::dies(1, &["out of luck"]) } else { Run::on() }
     });
-    fixture.engine.on_exec(GATEWAY, |_| ExecAnswer::fails(1, ""));
+    fixture.engine.on_exec(GATEWAY, move |_| {
+        if seen.load(Ordering::Relaxed) { ExecAnswer::fails(1, "") } else { ExecAnswer::default() }
+    });
     let failure = fixture.deploy(&changed).await.unwrap_err().run();
     assert!(matches!(failure.restored, Restored::Previous(_)), "{failure:?}");
     assert_eq!(fixture.containers(), before);
@@ -262,6 +270,25 @@ async fn a_failed_change_leaves_what_served_before() {
     fixture.behave();
     fixture.engine.on_start("engine", |_| Run::on());
     assert!(!fixture.deploy(MANIFEST).await.unwrap().changed);
+}
+
+#[tokio::test]
+async fn what_served_before_must_be_ready_again_to_count_as_restored() {
+    let fixture = Fixture::new();
+    fixture.deploy(MANIFEST).await.unwrap();
+    let changed = MANIFEST.replace("model: assistant\n", "model: assistant\n      context: 2048\n");
+    fixture.engine.on_exec(GATEWAY, |_| ExecAnswer::fails(1, ""));
+    let failure = fixture.deploy(&changed).await.unwrap_err().run();
+    let Restored::Incomplete(left) = &failure.restored else { panic!("{failure:?}") };
+    assert!(
+        left[0].starts_with("container sovai-demo-g1-engine was started again: engine was not ready"),
+        "{left:?}"
+    );
+    fixture.behave();
+    assert!(
+        !fixture.deploy(MANIFEST).await.unwrap().changed,
+        "it runs, and the record says that it was admitted"
+    );
 }
 
 #[tokio::test]
