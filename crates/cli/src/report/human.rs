@@ -74,7 +74,8 @@ fn line(event: &Event) -> String {
     if let (EventKind::Progress, Some(done)) = (event.kind, event.done) {
         line = format!("{line}: {}", amount(event.step, done, event.total));
     }
-    if let Some(message) = &event.message {
+    // Why a step is taken stands in the plan and in the JSON lines.
+    if let Some(message) = event.message.as_ref().filter(|_| event.kind != EventKind::Started) {
         line = format!("{line}: {}", safe_line(message));
     }
     line.push('\n');
