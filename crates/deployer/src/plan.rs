@@ -1,5 +1,6 @@
 //! The plan: what a deploy will do, in order, and why. A value: `plan` prints it, `deploy` runs it.
 
+mod keep;
 mod planner;
 mod text;
 

@@ -1,10 +1,11 @@
 //! From what is wanted and what is there to what is to be done.
 
+use super::keep::{is_up, may_run};
 use super::{Action, Before, Observed, Plan, What};
 use crate::blueprint::{Blueprint, ModelRef};
 use crate::engine::{ContainerSpec, ContainerState, ContainerStatus, NetworkSpec};
 use crate::labels::{self, EDGE, GATEWAY, INTERNAL, Labelled, PROBE, STORE_CHECK};
-use crate::spec::{self, Ready, SpecError, Wanted, WantedStack};
+use crate::spec::{self, SpecError, Wanted, WantedStack};
 use crate::state::Current;
 use sovai_core::{ImageId, Name};
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,13 +16,13 @@ pub fn plan(blueprint: &Blueprint<'_>, observed: &Observed) -> Result<Plan, Spec
     Ok(Planner::new(blueprint, observed, wanted).run())
 }
 
-struct Planner<'a> {
+pub(super) struct Planner<'a> {
     stack: &'a Name,
     blueprint: &'a Blueprint<'a>,
-    observed: &'a Observed,
-    wanted: WantedStack,
+    pub(super) observed: &'a Observed,
+    pub(super) wanted: WantedStack,
     /// Container that is kept for each service.
-    kept: BTreeMap<String, &'a ContainerState>,
+    pub(super) kept: BTreeMap<String, &'a ContainerState>,
     generation: u32,
     actions: Vec<Action>,
     cleanup: Vec<Action>,
@@ -52,12 +53,6 @@ impl<'a> Planner<'a> {
         let seen = self.observed.containers.iter().map(Labelled::generation);
         let known = self.observed.current.as_ref().map(|current| current.generation);
         seen.chain(known).max().unwrap_or(0) + 1
-    }
-
-    /// The generation of a killed deploy. A record that survived the deploy's own end means nothing.
-    fn pending(&self) -> Option<u32> {
-        let serving = self.observed.current.as_ref().map_or(0, |current| current.generation);
-        self.observed.pending.filter(|pending| *pending > serving)
     }
 
     fn push(&mut self, what: What, why: impl Into<String>) {
@@ -153,87 +148,8 @@ impl<'a> Planner<'a> {
         networks
     }
 
-    /// Of several containers of one service with the wanted spec, a running one is kept.
-    fn choose_kept(&mut self, networks: &Networks) {
-        for wanted in &self.wanted.containers {
-            let fits = |container: &&ContainerState| {
-                container.service() == wanted.service
-                    && container.spec() == wanted.digest
-                    && container.image == wanted.image()
-                    && container.status != ContainerStatus::Other
-                    // Just these: a further network that somebody connected by hand may be a way out.
-                    && container.networks.len() == wanted.roles().len()
-                    && wanted.roles().iter().all(|role| container.networks.contains(networks.by_role(role)))
-            };
-            let candidates = self.observed.containers.iter().filter(fits);
-            if let Some(best) = candidates.max_by_key(|c| (is_up(c), c.generation())) {
-                self.kept.insert(wanted.service.clone(), best);
-            }
-        }
-    }
-
-    /// Belongs to a generation that was admitted, or was there before sovai's memory begins.
-    fn is_admitted(&self, container: &ContainerState) -> bool {
-        match &self.observed.current {
-            Some(current) if current.containers.contains(&container.name) => true,
-            _ => self.pending() != Some(container.generation()) && !is_helper(container.service()),
-        }
-    }
-
-    fn before(&self) -> Before {
-        let mut before = Before::default();
-        for container in &self.observed.containers {
-            let remembered = self
-                .observed
-                .current
-                .as_ref()
-                .is_some_and(|current| current.containers.contains(&container.name));
-            if !self.is_admitted(container) {
-                before.leftovers.insert(container.name.clone());
-            } else if remembered || is_up(container) {
-                let service = container.service().to_owned();
-                let wanted = self.wanted.containers.iter().find(|wanted| wanted.service == service);
-                let ready = wanted
-                    .and_then(|wanted| wanted.ready.clone())
-                    .map(|ready| Ready { deadline: ready.own_deadline, ..ready });
-                before.serving.insert(container.name.clone(), (service, ready));
-            }
-        }
-        for network in &self.observed.networks {
-            let remembered = self
-                .observed
-                .current
-                .as_ref()
-                .is_some_and(|current| current.networks.contains(&network.name));
-            if !remembered && self.pending() == Some(network.generation()) {
-                before.leftover_networks.insert(network.name.clone());
-            }
-        }
-        before
-    }
-
-    /// Own containers that are not kept: leftovers of a killed deploy, and those of earlier generations.
-    fn not_wanted(&self) -> (Vec<&'a ContainerState>, Vec<&'a ContainerState>) {
-        self.observed
-            .containers
-            .iter()
-            .filter(|container| !self.kept.values().any(|kept| kept.id == container.id))
-            .partition(|container| !self.is_admitted(container))
-    }
-
     fn is_wanted(&self, service: &str) -> bool {
         self.wanted.containers.iter().any(|wanted| wanted.service == service)
-    }
-
-    /// Whether a running container mounts a tree that was replaced since it was admitted: a damaged copy was healed, and
-    /// the mount still holds the damaged one.
-    fn holds_old_tree(&self, wanted: &Wanted, container: &ContainerState) -> bool {
-        let Some(model) = &wanted.model else { return false };
-        let mounted = self.observed.current.as_ref().and_then(|current| current.trees.get(model.as_str()));
-        match (mounted, self.observed.trees.get(model)) {
-            (Some(mounted), Some(now)) => is_up(container) && mounted != now,
-            _ => false,
-        }
     }
 
     /// Without a gateway something else must ask whether services are ready.
@@ -446,8 +362,9 @@ impl<'a> Planner<'a> {
     }
 }
 
+/// Networks that stay, by name, those to be made, and those that nobody wants.
 #[derive(Debug, Default)]
-struct Networks {
+pub(super) struct Networks {
     internal: String,
     edge: String,
     created: Vec<NetworkSpec>,
@@ -455,20 +372,7 @@ struct Networks {
 }
 
 impl Networks {
-    fn by_role(&self, role: &str) -> &String {
+    pub(super) fn by_role(&self, role: &str) -> &String {
         if role == INTERNAL { &self.internal } else { &self.edge }
     }
-}
-
-fn is_up(container: &ContainerState) -> bool {
-    container.status == ContainerStatus::Running
-}
-
-/// Whether it may hold names and ports that its replacement needs.
-fn may_run(container: &ContainerState) -> bool {
-    !matches!(container.status, ContainerStatus::Created | ContainerStatus::Exited)
-}
-
-fn is_helper(service: &str) -> bool {
-    service == STORE_CHECK || service == PROBE
 }
