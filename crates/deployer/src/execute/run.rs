@@ -52,7 +52,7 @@ impl<'a, E: ContainerEngine> Run<'a, E> {
         self.begin().map_err(at("record"))?;
         let key = self.keys().map_err(at("default key"))?;
         let secret = key.as_ref().map(|key| key.secret.as_str());
-        for group in self.plan.actions.chunk_by(|one, next| kind(&one.what) == kind(&next.what)) {
+        for group in self.plan.actions.chunk_by(|one, next| go_together(&one.what, &next.what)) {
             if self.executor.cancel.is_cancelled() {
                 return Err((in_words(&group[0]), DeployError::Interrupted));
             }
@@ -145,13 +145,14 @@ fn in_words(action: &Action) -> String {
     format!("{verb} {object}")
 }
 
-/// Actions of one kind that follow each other run at the same time. The store check needs no network, and no network
-/// needs it.
-fn kind(what: &What) -> Step {
-    match step_of(what) {
+/// Whether two actions that follow each other run at the same time: those of one kind do. The store check needs no
+/// network, and no network needs it. Stops are apart: an engine that ended while its gateway drains would cut the streams.
+fn go_together(one: &What, next: &What) -> bool {
+    let kind = |what| match step_of(what) {
         Step::CreateNetwork => Step::StoreCheck,
         step => step,
-    }
+    };
+    kind(one) == kind(next) && kind(one) != Step::StopContainer
 }
 
 const fn step_of(what: &What) -> Step {

@@ -90,7 +90,10 @@ impl<'a> Planner<'a> {
         if probe {
             self.create_probe(&networks.internal);
         }
-        for container in stale.iter().filter(|c| may_run(c)) {
+        // The door closes first, so that streams drain while their engine still runs.
+        let mut ending: Vec<&ContainerState> = stale.iter().copied().filter(|c| may_run(c)).collect();
+        ending.sort_by_key(|container| container.service() != GATEWAY);
+        for container in ending {
             let why = if self.is_wanted(container.service()) {
                 "its replacement takes over"
             } else {

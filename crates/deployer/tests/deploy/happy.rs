@@ -260,3 +260,17 @@ async fn keys_that_a_person_added_stay() {
     fixture.deploy(MANIFEST).await.unwrap();
     assert_eq!(fs_err::read_to_string(&file).unwrap(), both);
 }
+
+#[tokio::test]
+async fn when_both_are_replaced_the_door_closes_before_the_engine_ends() {
+    let fixture = Fixture::new();
+    fixture.deploy(MANIFEST).await.unwrap();
+    let changed = MANIFEST
+        .replace("model: assistant\n", "model: assistant\n      context: 2048\n")
+        .replace("{ assistant: engine }", "{ assistant: engine, helper: engine }");
+    fixture.engine.forget_calls();
+    fixture.deploy(&changed).await.unwrap();
+    let stops: Vec<_> =
+        fixture.engine.writes().into_iter().filter(|call| call.starts_with("StopContainer")).collect();
+    assert_eq!(stops, ["StopContainer sovai-demo-g1-gateway", "StopContainer sovai-demo-g1-engine"]);
+}
