@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The long counts in full (kills, flipped bytes, redeploys), on the real engine; writes docs/soak.md.
-# Takes hours: the test suite runs a few seeded rounds of each.
+# Takes about ten minutes: the test suite runs a few seeded rounds of each.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 cd "$root"
@@ -17,6 +17,7 @@ export SOVAI_ENGINE_IMAGE=$engine_image SOVAI_WEIGHTS=$root/manifests/weights SO
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 start=$SECONDS
+commit=$(git rev-parse --short HEAD)
 cargo test --locked --package sovai-e2e soak -- --nocapture --test-threads=1 2>&1 | tee "$log" >&2
 
 # A soak test prints one line for the record: "soak: WHAT: COUNT rounds, ...".
@@ -25,7 +26,7 @@ mapfile -t results < <(sed -n 's/^.*soak: //p' "$log")
 {
     echo '# Last soak'
     echo
-    echo "Written by \`scripts/soak.sh\` at commit $(git rev-parse --short HEAD), $(date -u +%F), in $((SECONDS - start)) s,"
+    echo "Written by \`scripts/soak.sh\` at commit $commit, $(date -u +%F), in $((SECONDS - start)) s,"
     echo "on $(nproc) cores, container engine $(docker version --format '{{.Server.Version}}')."
     echo
     printf -- '- %s\n' "${results[@]}"
