@@ -17,6 +17,8 @@ struct Rule {
 
 /// Asynchronous work and the network belong to the deployer and the gateway.
 const ASYNC: &[&str] = &["tokio", "bollard", "hyper", "futures-util", "rustls"];
+/// The same without the crates of certificates.
+const NETWORK: &[&str] = &["tokio", "bollard", "hyper", "futures-util"];
 /// Talking to people belongs to the command line.
 const TERMINAL: &[&str] = &["clap", "indicatif", "anstream", "clap_complete", "clap_mangen"];
 /// Pure crates touch no file.
@@ -34,7 +36,29 @@ const RULES: &[Rule] = &[
         never: &[ASYNC, TERMINAL, FILES],
     },
     Rule { package: "sovai-store", may_use: &["sovai-core"], never: &[ASYNC, TERMINAL] },
-    Rule { package: "sovai-verifier", may_use: &["sovai-core", "sovai-store"], never: &[ASYNC, TERMINAL] },
+    Rule { package: "sovai-formats", may_use: &["sovai-core"], never: &[ASYNC, TERMINAL, FILES] },
+    Rule { package: "sovai-signing", may_use: &["sovai-core"], never: &[ASYNC, TERMINAL, FILES] },
+    Rule { package: "sovai-pki", may_use: &["sovai-core"], never: &[NETWORK, TERMINAL, FILES] },
+    Rule {
+        package: "sovai-trust",
+        may_use: &["sovai-core", "sovai-signing", "sovai-store"],
+        never: &[ASYNC, TERMINAL],
+    },
+    Rule {
+        package: "sovai-evidence",
+        may_use: &["sovai-core", "sovai-signing", "sovai-store"],
+        never: &[ASYNC, TERMINAL],
+    },
+    Rule {
+        package: "sovai-policy",
+        may_use: &["sovai-core", "sovai-catalog", "sovai-formats", "sovai-manifest"],
+        never: &[ASYNC, TERMINAL, FILES],
+    },
+    Rule {
+        package: "sovai-verifier",
+        may_use: &["sovai-core", "sovai-formats", "sovai-store"],
+        never: &[ASYNC, TERMINAL],
+    },
     Rule {
         package: "sovai-deployer",
         may_use: &["sovai-core", "sovai-catalog", "sovai-manifest", "sovai-store", "sovai-verifier"],
@@ -51,6 +75,12 @@ const RULES: &[Rule] = &[
             "sovai-verifier",
             "sovai-deployer",
             "sovai-gateway",
+            "sovai-formats",
+            "sovai-signing",
+            "sovai-pki",
+            "sovai-trust",
+            "sovai-policy",
+            "sovai-evidence",
         ],
         never: &[],
     },

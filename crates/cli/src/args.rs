@@ -1,8 +1,15 @@
 //! The command line: what can be written there, and its help. The only module that knows clap.
 
 mod generate;
+mod signing;
+mod verify;
 
 pub(crate) use generate::{completions, man, man_names, man_pages};
+pub(crate) use signing::{
+    ConformanceArgs, ExportArgs, ExportCommand, InspectArgs, KeyKind, KeysArgs, KeysCommand, PolicyArgs,
+    PolicyCommand, RoleArg, SignArgs, SignCommand, SignerArgs, TrustArgs, TrustCommand,
+};
+pub(crate) use verify::{PassportArgs, ReadingArgs, SignedArgs, SummaryArgs, VerifyArgs};
 
 use crate::exit::Exit;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
@@ -105,6 +112,18 @@ pub(crate) enum Command {
     Lock(LockArgs),
     /// Check bytes against what is pinned
     Verify(VerifyArgs),
+    /// Read the headers of model files safely, and tell what is in them
+    Inspect(InspectArgs),
+    /// Make keys
+    Keys(KeysArgs),
+    /// Sign models and statements
+    Sign(SignArgs),
+    /// Say whom this store trusts
+    Trust(TrustArgs),
+    /// Check a policy, and explain its rules
+    Policy(PolicyArgs),
+    /// Write what others need to check without sovai
+    Export(ExportArgs),
     /// Show what `deploy` would do, and why; change nothing
     Plan(PlanArgs),
     /// Verify, plan, launch, wait until ready, ask one real question
@@ -125,17 +144,9 @@ pub(crate) enum Command {
     Man(ManArgs),
     /// Run the gateway of a stack
     Gateway(GatewayArgs),
-}
-
-/// How bytes are read.
-#[derive(Debug, Args)]
-pub(crate) struct ReadingArgs {
-    /// Threads that hash [default: one for each CPU]
-    #[arg(long, value_name = "N")]
-    pub(crate) threads: Option<NonZeroUsize>,
-    /// Read every byte again, also of files that are unchanged since they were verified
-    #[arg(long)]
-    pub(crate) full: bool,
+    /// Answer the conformance suite of OpenSSF Model Signing
+    #[command(hide = true)]
+    OmsConformance(ConformanceArgs),
 }
 
 #[derive(Debug, Args)]
@@ -154,21 +165,6 @@ pub(crate) struct LockArgs {
     /// Threads that hash [default: one for each CPU]
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<NonZeroUsize>,
-}
-
-#[derive(Debug, Args)]
-#[command(
-    after_long_help = "A target that ends in .yaml or .yml is a manifest: each of its models is compared with its \
-    pins. Anything else is a model's folder or file: its digests are listed, or compared with --pins."
-)]
-pub(crate) struct VerifyArgs {
-    /// A manifest, or a model's folder or file
-    pub(crate) target: PathBuf,
-    /// Compare a folder or file with the pins of this manifest's model
-    #[arg(long, value_name = "MANIFEST[#MODEL]")]
-    pub(crate) pins: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) reading: ReadingArgs,
 }
 
 #[derive(Debug, Args)]
@@ -305,6 +301,13 @@ impl Command {
             Self::Validate(_) => "ValidateResult",
             Self::Lock(_) => "LockResult",
             Self::Verify(_) => "VerifyResult",
+            Self::Inspect(_) => "InspectResult",
+            Self::Keys(_) => "KeysResult",
+            Self::Sign(_) => "SignResult",
+            Self::Trust(_) => "TrustResult",
+            Self::Policy(_) => "PolicyResult",
+            Self::Export(_) => "ExportResult",
+            Self::OmsConformance(_) => "ConformanceResult",
             Self::Plan(_) => "PlanResult",
             Self::Deploy(_) => "DeployResult",
             Self::Status(_) => "StatusResult",

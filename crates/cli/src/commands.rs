@@ -4,13 +4,20 @@ mod completions;
 mod deploy;
 mod doctor;
 mod down;
+mod export;
 mod gateway;
+mod inspect;
+mod keys;
 mod lock;
 mod logs;
 mod man;
+mod oms_conformance;
 mod plan;
+mod policy;
 mod schema;
+mod sign;
 mod status;
+mod trust;
 mod validate;
 mod verify;
 
@@ -25,6 +32,13 @@ pub(crate) fn run(command: Command, ctx: &Ctx) -> Result<Exit, CliError> {
         Command::Validate(args) => validate::run(&args, ctx),
         Command::Lock(args) => lock::run(&args, ctx),
         Command::Verify(args) => verify::run(&args, ctx),
+        Command::Inspect(args) => inspect::run(&args, ctx),
+        Command::Keys(args) => keys::run(&args, ctx),
+        Command::Sign(args) => sign::run(&args, ctx),
+        Command::Trust(args) => trust::run(&args, ctx),
+        Command::Policy(args) => policy::run(&args, ctx),
+        Command::Export(args) => export::run(&args, ctx),
+        Command::OmsConformance(args) => oms_conformance::run(&args, ctx),
         Command::Plan(args) => plan::run(&args, ctx),
         Command::Deploy(args) => deploy::run(&args, ctx),
         Command::Status(args) => status::run(&args, ctx),

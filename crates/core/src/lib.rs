@@ -1,7 +1,7 @@
 //! Value types that every sovai crate speaks.
 //!
 //! Parsed once, at the border, and carried as types from there on: [`Sha256`], [`Name`], [`RelPath`], [`ByteSize`],
-//! [`FilePin`]. Also the [`Event`] stream that feeds the human view, the JSON lines and the report.
+//! [`FilePin`], [`TrustLevel`]. Also the [`Event`] stream that feeds the human view, the JSON lines and the report.
 //!
 //! This crate does no I/O, knows no async runtime and never prints.
 
@@ -10,12 +10,14 @@ mod event;
 mod name;
 mod path;
 mod size;
+mod trust;
 
 pub use digest::{DigestError, ImageId, Sha256};
 pub use event::{Event, EventKind, NullReporter, RecordingReporter, Reporter, Step};
 pub use name::{Name, NameError};
 pub use path::{PathError, PathSet, RelPath};
 pub use size::{ByteSize, SizeError, format_bytes};
+pub use trust::{TrustLevel, TrustLevelError};
 
 use serde::{Deserialize, Serialize};
 
