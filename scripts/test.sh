@@ -20,7 +20,7 @@ trap '[ "$?" -eq 0 ] || say "FAILED at: $current"' EXIT
 
 tools() {
     need_cargo
-    need shellcheck=shellcheck curl=curl jq=jq openssl=openssl python3=python3 file=file
+    need shellcheck=shellcheck curl=curl jq=jq openssl=openssl dash=dash python3=python3 file=file
     cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
     cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
     has_deny || cargo install --locked --quiet --root "$tools_root" cargo-deny --version "$deny_version"
@@ -57,6 +57,10 @@ stage "engine's entry script" env PYTHONDONTWRITEBYTECODE=1 python3 -m unittest 
 stage "clippy" cargo clippy --workspace --all-targets --locked -- -D warnings
 stage "licences and sources" cargo deny --locked check bans licenses sources
 stage "structure and generated files" cargo xtask check
+
+stage "witness: the reference implementation of model signing" scripts/witness.sh
+SOVAI_WITNESS=$(scripts/witness.sh)
+export SOVAI_WITNESS
 
 problem=$(docker_problem)
 if [ -n "$problem" ]; then
