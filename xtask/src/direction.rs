@@ -40,8 +40,9 @@ const RULES: &[Rule] = &[
     Rule { package: "sovai-signing", may_use: &["sovai-core"], never: &[ASYNC, TERMINAL, FILES] },
     Rule { package: "sovai-pki", may_use: &["sovai-core"], never: &[NETWORK, TERMINAL, FILES] },
     Rule {
+        // It loads what was witnessed from the evidence log, and what is known of publishers and hubs from the catalogue.
         package: "sovai-trust",
-        may_use: &["sovai-core", "sovai-signing", "sovai-store"],
+        may_use: &["sovai-core", "sovai-catalog", "sovai-evidence", "sovai-signing", "sovai-store"],
         never: &[ASYNC, TERMINAL],
     },
     Rule {

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 const FOLDERS: [&str; 8] =
     ["blobs", "blobs/sha256", "trees", "receipts", "stacks", "trust", "evidence", "tmp"];
 /// Folders in which a process that died may have left a temporary file.
-const SWEPT: [&str; 5] = ["", "blobs/sha256", "trees", "receipts", "tmp"];
+const SWEPT: [&str; 7] = ["", "blobs/sha256", "trees", "receipts", "trust", "evidence", "tmp"];
 /// Content of `oci-layout` (OCI image layout specification 1.0).
 const OCI_LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 const INDEX_MEDIA_TYPE: &str = "application/vnd.oci.image.index.v1+json";
@@ -135,6 +135,26 @@ impl Store {
         self.root.join("receipts")
     }
 
+    /// The folder in which the trust crate keeps whom this store trusts.
+    pub fn trust(&self) -> PathBuf {
+        self.root.join("trust")
+    }
+
+    /// The folder of the evidence log.
+    pub fn evidence(&self) -> PathBuf {
+        self.root.join("evidence")
+    }
+
+    /// Takes the lock on [`Store::trust`] without waiting. It is held for the time of one small write.
+    pub fn lock_trust(&self, holder: &str) -> Result<StoreLock, StoreError> {
+        StoreLock::take(&self.trust().join("lock"), holder)
+    }
+
+    /// Takes the lock on [`Store::evidence`] without waiting. It is held for the time of one small write.
+    pub fn lock_evidence(&self, holder: &str) -> Result<StoreLock, StoreError> {
+        StoreLock::take(&self.evidence().join("lock"), holder)
+    }
+
     /// The state of a stack. Touches nothing: the folder is made by the first write or lock.
     pub fn stack(&self, name: &Name) -> StackDir {
         StackDir::new(self.root.join("stacks").join(name.as_str()))
@@ -240,7 +260,7 @@ fn refuse_foreign(root: &Path) -> Result<(), StoreError> {
 }
 
 /// Reads a regular file of at most `limit` bytes, without following a link; nothing when it is not there.
-pub(crate) fn read_bounded(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, StoreError> {
+pub fn read_bounded(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, StoreError> {
     use rustix::fs::OFlags;
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let fd = match rustix::fs::open(path, flags, Mode::empty()) {

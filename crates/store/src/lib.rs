@@ -18,7 +18,7 @@ mod temp;
 mod tree;
 
 pub use error::StoreError;
-pub use layout::Store;
+pub use layout::{Store, read_bounded};
 pub use lock::StoreLock;
 pub use model::{Descriptor, ModelArtifact, layer_media_type, model_manifest};
 pub use stack::StackDir;
