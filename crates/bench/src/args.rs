@@ -42,6 +42,20 @@ pub(crate) struct Cli {
         default_value = "manifests/weights/SmolLM2-135M-Instruct.Q4_1.gguf"
     )]
     pub(crate) weights: PathBuf,
+    /// Python with `model_signing`
+    #[arg(long, global = true, env = "SOVAI_WITNESS", value_name = "FILE", default_value = "python3")]
+    pub(crate) witness: PathBuf,
+    /// The program `b3sum`
+    #[arg(long, global = true, value_name = "FILE", default_value = "b3sum")]
+    pub(crate) b3sum: PathBuf,
+    /// The verifier's example `throughput`, a release build
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        default_value = "target/x86_64-unknown-linux-gnu/release/examples/throughput"
+    )]
+    pub(crate) throughput: PathBuf,
     /// Rounds behind each median
     #[arg(long, global = true, value_name = "N", default_value_t = 5, value_parser = rounds)]
     pub(crate) rounds: usize,
@@ -66,6 +80,12 @@ pub(crate) struct Cli {
 pub(crate) enum Part {
     /// Verification against `openssl dgst -sha256`
     Verify,
+    /// A model signature against the reference implementation
+    Signed,
+    /// Chunks of one large file against `b3sum`; two digests in one read
+    Tree,
+    /// A folder of 149 GiB, and one of 200,000 files
+    Shape,
     /// A deploy against `docker-compose up -d`
     Deploy,
     /// The gateway against nginx

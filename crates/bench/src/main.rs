@@ -1,4 +1,5 @@
-//! Measures `sovai` side by side with its peers: hashing with OpenSSL, deploying with Compose, the gateway with nginx.
+//! Measures `sovai` side by side with its peers: hashing with OpenSSL and b3sum, model
+//! signatures with the reference implementation, deploying with Compose, the gateway with nginx.
 //!
 //! Every figure is made of rounds in which sovai and its peer take turns, and is the median of what the rounds gave.
 //! It never judges a figure by its exit code: a bar that is missed is written down, and `docs/benchmarks.md` says what
@@ -12,8 +13,11 @@ mod gateway;
 mod machine;
 mod process;
 mod report;
+mod shape;
+mod signed;
 mod start;
 mod stats;
+mod tree;
 mod verify;
 
 use crate::args::{Cli, Part};
@@ -37,6 +41,12 @@ struct Setting {
     image: String,
     /// The weights file that the engine loads.
     weights: PathBuf,
+    /// Python with `model_signing`, the reference implementation of model signatures.
+    witness: PathBuf,
+    /// The program `b3sum`.
+    b3sum: PathBuf,
+    /// The verifier's example `throughput`.
+    throughput: PathBuf,
     /// Rounds behind each median.
     rounds: usize,
     /// Everything small and short: shows that the program works, measures nothing.
@@ -115,6 +125,9 @@ fn run() -> Result<(), BenchError> {
         dir: absolute(&cli.dir.clone().unwrap_or_else(std::env::temp_dir))?,
         image: cli.image.clone(),
         weights: cli.weights.clone(),
+        witness: cli.witness.clone(),
+        b3sum: cli.b3sum.clone(),
+        throughput: absolute(&cli.throughput).unwrap_or_else(|_| cli.throughput.clone()),
         rounds: if cli.quick { 1 } else { cli.rounds },
         quick: cli.quick,
         wait_idle: Duration::from_secs(cli.wait_idle),
@@ -156,14 +169,20 @@ type Measure = fn(&Setting) -> Result<Measured, BenchError>;
 fn parts(part: &Part) -> Vec<(&'static str, Measure)> {
     let start: (_, Measure) = (start::PART, start::measure);
     let verify: (_, Measure) = (verify::PART, verify::measure);
+    let signed: (_, Measure) = (signed::PART, signed::measure);
+    let tree: (_, Measure) = (tree::PART, tree::measure);
+    let shape: (_, Measure) = (shape::PART, shape::measure);
     let deploy: (_, Measure) = (deploy::PART, deploy::measure);
     let gateway: (_, Measure) = (gateway::PART, gateway::measure);
     match part {
         Part::Verify => vec![verify],
+        Part::Signed => vec![signed],
+        Part::Tree => vec![tree],
+        Part::Shape => vec![shape],
         Part::Deploy => vec![deploy],
         Part::Gateway => vec![gateway],
         Part::Start => vec![start],
-        Part::All => vec![start, verify, deploy, gateway],
+        Part::All => vec![start, verify, signed, tree, shape, deploy, gateway],
         Part::Upstream { .. } => Vec::new(),
     }
 }

@@ -16,9 +16,11 @@ use std::time::Duration;
 /// This part's name.
 pub(crate) const PART: &str = "verify";
 
-const FILES: usize = 4;
+/// Files of the folder that is hashed.
+pub(crate) const FILES: usize = 4;
 const FILE_MIB: u64 = 1024;
-const LIMIT: Duration = Duration::from_mins(10);
+/// Longest time of one run.
+pub(crate) const LIMIT: Duration = Duration::from_mins(10);
 /// The bars: of a thread against one core's OpenSSL; of a verification without a change; of memory, without and with a thread.
 const MIN_RATIO: f64 = 0.95;
 const MAX_UNCHANGED_S: f64 = 1.0;
@@ -28,7 +30,7 @@ const THREAD_MIB: f64 = 8.0;
 /// Measures.
 pub(crate) fn measure(setting: &Setting) -> Result<Measured, BenchError> {
     let work = setting.temp()?;
-    let size = if setting.quick { 16 } else { FILE_MIB } << 20;
+    let size = file_size(setting);
     let threads = cores();
     say(&format!("verify: writing {FILES} files of {} MiB", size >> 20));
     let files = write_files(&work.path().join("model"), size)?;
@@ -102,24 +104,36 @@ pub(crate) fn measure(setting: &Setting) -> Result<Measured, BenchError> {
     ))
 }
 
-fn write_files(folder: &Path, size: u64) -> Result<Vec<PathBuf>, BenchError> {
+/// Bytes of each file.
+pub(crate) const fn file_size(setting: &Setting) -> u64 {
+    (if setting.quick { 16 } else { FILE_MIB }) << 20
+}
+
+/// Makes the folder with its files of random bytes.
+pub(crate) fn write_files(folder: &Path, size: u64) -> Result<Vec<PathBuf>, BenchError> {
     fs_err::create_dir(folder).map_err(io("the folder of files"))?;
     let mut files = Vec::new();
     for number in 0..FILES {
         check_signals()?;
         let path = folder.join(format!("part-{number}.bin"));
-        let random = fs_err::File::open("/dev/urandom").map_err(io("random bytes"))?;
-        let mut file = fs_err::File::create(&path).map_err(io("a file of random bytes"))?;
-        std::io::copy(&mut random.take(size), &mut file)
-            .map_err(io(format!("{size} bytes into {}", path.display())))?;
-        // On disk now, so that writing them does not go on beside what is measured.
-        file.sync_all().map_err(io("a file of random bytes"))?;
+        write_random(&path, size)?;
         files.push(path);
     }
     Ok(files)
 }
 
-fn manifest_text(files: &[PathBuf], size: u64) -> Result<String, BenchError> {
+/// A file of random bytes.
+pub(crate) fn write_random(path: &Path, size: u64) -> Result<(), BenchError> {
+    let random = fs_err::File::open("/dev/urandom").map_err(io("random bytes"))?;
+    let mut file = fs_err::File::create(path).map_err(io("a file of random bytes"))?;
+    std::io::copy(&mut random.take(size), &mut file)
+        .map_err(io(format!("{size} bytes into {}", path.display())))?;
+    // On disk now, so that writing them does not go on beside what is measured.
+    file.sync_all().map_err(io("a file of random bytes"))
+}
+
+/// A manifest that pins the files to what OpenSSL says of them.
+pub(crate) fn manifest_text(files: &[PathBuf], size: u64) -> Result<String, BenchError> {
     let folder = files.first().and_then(|file| file.parent()).unwrap_or(Path::new("/"));
     let mut text = format!(
         "apiVersion: sovai/v1\nkind: Stack\nmetadata:\n  name: bench\nspec:\n  models:\n    bytes:\n      source: file:{}\n      \
