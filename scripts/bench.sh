@@ -27,7 +27,7 @@ b3sum_version=1.8.7
 tools_root=${XDG_CACHE_HOME:-$HOME/.cache}/sovai-tools
 PATH=$tools_root/bin:$PATH
 [ "$(b3sum --version 2>/dev/null)" = "b3sum $b3sum_version" ] ||
-    CARGO_BUILD_TARGET='' cargo install --locked --quiet --root "$tools_root" b3sum --version "$b3sum_version"
+    cargo install --locked --quiet --root "$tools_root" b3sum --version "$b3sum_version"
 say "building the benchmark program"
 cargo build --release --locked --package sovai-bench >&2
 cargo build --release --locked --package sovai-verifier --example throughput >&2
