@@ -13,6 +13,6 @@ mod vendor;
 pub use engine::{
     ArgContext, ArgGroup, EngineProfile, Fact, Health, ModelShape, ShapeError, Tested, engine, engines,
 };
-pub use license::{KnownLicense, LicenseCheck, known_licenses, license};
+pub use license::{KnownLicense, LicenseCheck, known_licenses, license, license_id};
 pub use suggest::suggest;
 pub use vendor::{DeviceRequest, Vendor, vendor, vendors};

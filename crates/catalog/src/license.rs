@@ -80,6 +80,27 @@ pub fn license(text: &str) -> LicenseCheck {
     LicenseCheck::Unknown { suggestion: suggestion.map(str::to_owned) }
 }
 
+/// Whether a text is one licence's id: of the SPDX list, or `LicenseRef-...`. An error is what may have been meant.
+///
+/// Expressions and a hub's labels are none: a list of a policy names licences one by one.
+pub fn license_id(text: &str) -> Result<(), Option<String>> {
+    let reference = |name: &str| {
+        (1..=128).contains(&name.len())
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-'))
+    };
+    if text.strip_prefix("LicenseRef-").is_some_and(reference) {
+        return Ok(());
+    }
+    if text.len() <= 128 && spdx::license_id(text).is_some_and(|id| id.name == text) {
+        return Ok(());
+    }
+    Err(match license(text) {
+        LicenseCheck::Known(known) => Some(known.id.clone()),
+        LicenseCheck::Unknown { suggestion } => suggestion,
+        LicenseCheck::Spdx => None,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

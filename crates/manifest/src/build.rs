@@ -34,25 +34,25 @@ pub(crate) fn lock(root: &Node) -> Option<Lock> {
 
 /// An optional value: absent is `Some(None)`, malformed is `None`.
 #[expect(clippy::option_option, reason = "absent and malformed are two things; `?` tells them apart")]
-fn maybe<T>(node: Option<&Node>, build: impl FnOnce(&Node) -> Option<T>) -> Option<Option<T>> {
+pub(crate) fn maybe<T>(node: Option<&Node>, build: impl FnOnce(&Node) -> Option<T>) -> Option<Option<T>> {
     match node {
         None => Some(None),
         Some(node) => build(node).map(Some),
     }
 }
 
-fn map<K: Ord, V>(
+pub(crate) fn map<K: Ord, V>(
     node: Option<&Node>,
     build: impl Fn(&str, &Node) -> Option<(K, V)>,
 ) -> Option<BTreeMap<K, V>> {
     node.map_or(&[] as &[_], Node::entries).iter().map(|entry| build(&entry.key, &entry.value)).collect()
 }
 
-fn list<T>(node: Option<&Node>, build: impl Fn(&Node) -> Option<T>) -> Option<Vec<T>> {
+pub(crate) fn list<T>(node: Option<&Node>, build: impl Fn(&Node) -> Option<T>) -> Option<Vec<T>> {
     node.map_or(&[] as &[_], Node::items).iter().map(|item| build(item)).collect()
 }
 
-fn text(node: &Node) -> Option<String> {
+pub(crate) fn text(node: &Node) -> Option<String> {
     node.text().map(str::to_owned)
 }
 
@@ -60,11 +60,11 @@ fn name(node: &Node) -> Option<Name> {
     parse_name(node.text()?).ok()
 }
 
-fn path(node: &Node) -> Option<PathBuf> {
+pub(crate) fn path(node: &Node) -> Option<PathBuf> {
     node.text().map(PathBuf::from)
 }
 
-fn count(node: &Node) -> Option<u32> {
+pub(crate) fn count(node: &Node) -> Option<u32> {
     node.text()?.parse().ok()
 }
 

@@ -92,6 +92,8 @@ fn expected(format: Format) -> String {
         Format::Const { text, .. } => format!("`{text}`"),
         Format::OneOf(texts) => texts.iter().map(|text| format!("`{text}`")).collect::<Vec<_>>().join(" or "),
         Format::Text | Format::Raw | Format::License => "text".to_owned(),
+        Format::LicenseId => "the id of a licence".to_owned(),
+        Format::Pattern => "a text, in which `*` stands for any text,".to_owned(),
         Format::Name => "a name".to_owned(),
         Format::PublicName => "a model name".to_owned(),
         Format::EnvKey => "the name of a variable".to_owned(),
@@ -135,6 +137,8 @@ pub(crate) fn check_text(format: Format, text: &str) -> Result<(), Problem> {
         Format::Listen => parse_listen(text).map(drop),
         Format::Revision => revision(text),
         Format::License => license(text),
+        Format::LicenseId => license_id(text),
+        Format::Pattern => pattern(text),
         Format::Engine => {
             let names = sovai_catalog::engines().iter().map(|engine| engine.name.as_str());
             one_of("SOV0073", "engine", text, names)
@@ -153,6 +157,8 @@ fn constant(code: &'static str, wanted: &str, text: &str) -> Result<(), Problem>
     let problem = Problem::new(code, format!("expected `{wanted}`, found {}", quoted(text)));
     Err(match (wanted, text) {
         ("Stack", "Lock") => problem.hint("this is a lock: name the manifest that it belongs to"),
+        ("Policy", "Stack") => problem.hint("this is a manifest: its policy is another file"),
+        ("Stack", "Policy") => problem.hint("this is a policy: `sovai policy check --policy FILE` checks it"),
         ("Lock", "Stack") => problem.hint("this is a manifest: its lock is made by `sovai lock`"),
         _ => problem.hint(format!("write `{wanted}`")),
     })
@@ -349,6 +355,37 @@ fn license(text: &str) -> Result<(), Problem> {
             })
         }
     }
+}
+
+/// A list of a policy that names nothing real would refuse or allow nothing, in silence; so this is an error.
+fn license_id(text: &str) -> Result<(), Problem> {
+    plain_text(text, MAX_TEXT, true)?;
+    sovai_catalog::license_id(text).map_err(|near| {
+        let problem = Problem::new("SOV0110", format!("{} is not the id of a licence", quoted(text)));
+        match near {
+            Some(near) => problem.hint(format!("did you mean `{near}`?")),
+            None => problem.hint("one SPDX id, or `LicenseRef-NAME` for a licence outside its list"),
+        }
+    })
+}
+
+/// Longest pattern in bytes.
+const MAX_PATTERN: usize = 256;
+
+fn pattern(text: &str) -> Result<(), Problem> {
+    plain_text(text, MAX_PATTERN, true)?;
+    if text.chars().any(char::is_whitespace) && text.trim() != text {
+        return Err(Problem::new(
+            "SOV0111",
+            format!("the pattern {} begins or ends with a space", quoted(text)),
+        )
+        .hint("delete it"));
+    }
+    if text.matches('*').count() > 8 || text.contains(['?', '[', ']', '{', '}']) {
+        return Err(Problem::new("SOV0111", format!("{} is not a pattern", quoted(text)))
+            .hint("at most 8 `*`, each for any text; there are no other signs"));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
-//! The sovai manifest and its lock: text in, typed values and diagnostics out.
+//! The sovai manifest, its lock and the policy: text in, typed values and diagnostics out.
 //!
-//! Main types: [`Manifest`], [`Lock`], [`Diagnostic`]. A text goes through four passes: bytes to a tree with places
+//! Main types: [`Manifest`], [`Lock`], [`Policy`], [`Diagnostic`]. A text goes through four passes: bytes to a tree with places
 //! (within budgets), the tree against the tables of keys, rules between values, and at last, only when
 //! no rule is broken, the typed value. The tables are also what the JSON Schema and the reference page are written from.
 //!
@@ -14,6 +14,7 @@ mod format;
 mod lock;
 mod model;
 mod node;
+mod policy;
 mod reference;
 mod render;
 mod resolve;
@@ -28,11 +29,16 @@ pub use model::{
     Accelerators, Auth, Claim, Gateway, Image, ImagePin, Lineage, LineageLink, LineageNote, Manifest, Model,
     Parallelism, Resources, Secret, Service, Source, Tls, Wanted,
 };
-pub use reference::{fields_markdown, rules_markdown};
+pub use policy::{
+    BUILT_IN_POLICY, CertificateRules, ClaimRule, DistilledRule, FORMAT_WORDS, FormatRules, LicenseRules,
+    LineageRules, OriginRules, Patterns, Policy, Reaction, RemainderRule, RemoteCode, RevocationRules, Role,
+    RoleRules, Templates, TrustRules, UsageRules, parse_policy,
+};
+pub use reference::{fields_markdown, policy_fields_markdown, rules_markdown};
 pub use render::{Color, render};
 pub use resolve::{Resolved, ResolvedImage, Unpinned, UnpinnedKind, Why, resolve};
 pub use rules::{Rule, rules};
-pub use schema::{lock_schema, schema};
+pub use schema::{lock_schema, policy_schema, schema};
 
 use diagnostic::Sink;
 use node::Node;

@@ -1,7 +1,7 @@
 //! The generated parts of the reference page: keys and rules.
 
 use crate::rules::rules;
-use crate::shape::{Format, LOCK, MANIFEST, Object, Shape};
+use crate::shape::{Format, LOCK, MANIFEST, Object, POLICY, Shape};
 use std::fmt::Write as _;
 
 /// The table of rules, as Markdown, for `docs/manifest.md`.
@@ -34,8 +34,18 @@ fn cell(text: &str) -> String {
 
 /// Every key of manifest and lock, as Markdown, for `docs/manifest.md`.
 pub fn fields_markdown() -> String {
+    tables(&[&MANIFEST, &LOCK])
+}
+
+/// Every key of a policy, as Markdown, for `docs/policy.md`.
+pub fn policy_fields_markdown() -> String {
+    tables(&[&POLICY])
+}
+
+/// The tables of these documents, each with what is inside it; none twice.
+fn tables(documents: &[&'static Object]) -> String {
     let mut out = String::new();
-    let mut queue = vec![&MANIFEST];
+    let mut queue: Vec<&Object> = documents.iter().rev().copied().collect();
     let mut done: Vec<&str> = Vec::new();
     while let Some(object) = queue.pop() {
         if done.contains(&object.name) {
@@ -44,9 +54,6 @@ pub fn fields_markdown() -> String {
         done.push(object.name);
         section(object, &mut out);
         queue.extend(children(object).into_iter().rev());
-        if queue.is_empty() && !done.contains(&LOCK.name) {
-            queue.push(&LOCK);
-        }
     }
     out
 }
@@ -105,6 +112,8 @@ fn words(format: Format) -> String {
         Format::Vendor => codes(&mut sovai_catalog::vendors().iter().map(|vendor| vendor.id.as_str())),
         Format::Text | Format::Raw => "text".to_owned(),
         Format::License => "licence".to_owned(),
+        Format::LicenseId => "licence id".to_owned(),
+        Format::Pattern => "pattern".to_owned(),
         Format::Name => "name".to_owned(),
         Format::PublicName => "model name of clients".to_owned(),
         Format::EnvKey => "variable".to_owned(),

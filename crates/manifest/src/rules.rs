@@ -4,7 +4,7 @@ mod table;
 
 pub use table::rules;
 
-/// A rule that a manifest or lock keeps.
+/// A rule that a manifest, lock or policy keeps.
 #[derive(Debug, Clone, Copy)]
 pub struct Rule {
     /// Stable code: `SOV0022`. A code is never used again for another rule.
@@ -30,6 +30,8 @@ enum Example {
     Services(&'static str),
     /// What stands under `spec.gateway`.
     Gateway(&'static str),
+    /// What stands under `spec` of a policy.
+    Policy(&'static str),
     /// Made by a function, because it is long or not text; with words for it.
     Made(&'static str, fn() -> Vec<u8>),
 }
@@ -39,7 +41,12 @@ const SERVICE: &str = "engine: llama.cpp\nimage: sovai/engine-llama-cpp:local\nm
 const GATEWAY: &str = "listen: 127.0.0.1:8080\nroutes: { assistant: engine }\n";
 
 impl Rule {
-    /// A whole manifest that breaks this rule.
+    /// Whether this is a rule of policies alone: its example is a policy and not a manifest.
+    pub fn is_of_policies(&self) -> bool {
+        matches!(self.example, Example::Policy(_))
+    }
+
+    /// A whole manifest, or a whole policy, that breaks this rule.
     pub fn example(&self) -> Vec<u8> {
         let service = |text: &str| format!("engine:\n{}", indent(text, 2));
         let text = match self.example {
@@ -49,6 +56,7 @@ impl Rule {
             Example::Service(text) => manifest(MODEL, &service(text), GATEWAY),
             Example::Services(text) => manifest(MODEL, text, GATEWAY),
             Example::Gateway(text) => manifest(MODEL, &service(SERVICE), text),
+            Example::Policy(text) => policy(text),
         };
         text.into_bytes()
     }
@@ -65,6 +73,7 @@ impl Rule {
             }
             Example::Services(text) => ("spec.services", text),
             Example::Gateway(text) => ("spec.gateway", text),
+            Example::Policy(text) => ("spec (of a policy)", text),
             Example::Made(words, _) => ("", words),
         }
     }
@@ -84,6 +93,11 @@ fn manifest(model: &str, services: &str, gateway: &str) -> String {
         indent(services, 4),
         indent(gateway, 4)
     )
+}
+
+/// A policy with this under `spec`.
+fn policy(spec: &str) -> String {
+    format!("apiVersion: sovai/v1\nkind: Policy\nmetadata: {{ name: example }}\nspec:\n{}", indent(spec, 2))
 }
 
 fn indent(text: &str, by: usize) -> String {

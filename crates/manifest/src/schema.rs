@@ -2,7 +2,7 @@
 //!
 //! It tells editors the keys, types and forms; rules between values are the validator's alone.
 
-use crate::shape::{Format, LOCK, MANIFEST, Object, Shape};
+use crate::shape::{Format, LOCK, MANIFEST, Object, POLICY, Shape};
 use serde_json::{Map, Value, json};
 
 /// JSON Schema of the manifest.
@@ -13,6 +13,11 @@ pub fn schema() -> Value {
 /// JSON Schema of the lock.
 pub fn lock_schema() -> Value {
     document(&LOCK, "sovai lock")
+}
+
+/// JSON Schema of the policy.
+pub fn policy_schema() -> Value {
+    document(&POLICY, "sovai policy")
 }
 
 fn document(root: &'static Object, title: &str) -> Value {
@@ -105,6 +110,8 @@ fn scalar(format: Format) -> Value {
         }
         Format::Text | Format::License => json!({ "type": "string", "minLength": 1 }),
         Format::Raw => json!({ "type": "string" }),
+        Format::LicenseId => pattern("^[A-Za-z0-9][A-Za-z0-9.+-]*$"),
+        Format::Pattern => pattern(r"^[^\u0000-\u001f?\[\]{}]{1,256}$"),
         Format::Name => pattern("^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"),
         Format::PublicName => pattern("^[A-Za-z0-9._:/-]{1,128}$"),
         Format::EnvKey => pattern("^[A-Za-z_][A-Za-z0-9_]{0,127}$"),

@@ -1,7 +1,9 @@
 //! What keys there are and what stands behind them: the one table behind validator, JSON Schema and reference page.
 
+mod policy;
 mod tables;
 
+pub(crate) use policy::POLICY;
 pub(crate) use tables::{LOCK, MANIFEST};
 
 /// What a value looks like.
@@ -95,6 +97,10 @@ pub(crate) enum Format {
     Revision,
     /// SPDX expression or catalogue id.
     License,
+    /// One SPDX id or one `LicenseRef-...`.
+    LicenseId,
+    /// Text in which `*` stands for any text.
+    Pattern,
     /// Name of an engine profile.
     Engine,
     /// Id of an accelerator vendor.

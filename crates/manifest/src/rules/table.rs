@@ -11,7 +11,7 @@ pub fn rules() -> &'static [Rule] {
     &RULES
 }
 
-static RULES: [Rule; 71] = [
+static RULES: [Rule; 77] = [
     rule(
         "SOV0001",
         "The file is UTF-8",
@@ -519,6 +519,46 @@ static RULES: [Rule; 71] = [
         "The licence is known (warning)",
         "An SPDX expression, a licence in the catalogue, or `LicenseRef-NAME`. The policy decides whether an unknown one is refused.",
         Example::Model("source: file:./weights/model.gguf\nlicense: apache-2.0\n"),
+    ),
+    rule(
+        "SOV0110",
+        "A policy names licences by their ids",
+        "One SPDX id, or `LicenseRef-NAME`. A misspelt id would deny nothing, in silence; expressions and labels of hubs are no ids.",
+        Example::Policy("licenses: { deny: [modified-mit] }\n"),
+    ),
+    rule(
+        "SOV0111",
+        "A pattern has `*` and no other signs",
+        "At most eight `*`, each for any text; no `?`, brackets or braces, and no space at either end.",
+        Example::Policy("origins: { sources: { allow: ['hf:{a,b}/*'] } }\n"),
+    ),
+    rule(
+        "SOV0112",
+        "A threshold can be met",
+        "It counts different keys, so that it is at most the number of those that are listed.",
+        Example::Policy(
+            "trust: { roles: { publisher: { threshold: 2, keys: ['sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'] } } }\n",
+        ),
+    ),
+    rule(
+        "SOV0113",
+        "No name is allowed and denied (warning)",
+        "It is denied: `deny` beats `allow`.",
+        Example::Policy("licenses: { allow: [MIT], deny: [MIT] }\n"),
+    ),
+    rule(
+        "SOV0114",
+        "A certificate rule says who the signer is",
+        "An authority signs many certificates; without `subject`, `san` or `spki` each of them would be taken.",
+        Example::Policy("trust: { certificates: [{ role: publisher, anchors: [ca.pem] }] }\n"),
+    ),
+    rule(
+        "SOV0115",
+        "Keys and digests are listed once",
+        "A key counts once towards a threshold, and a text is one licence.",
+        Example::Policy(
+            "licenses:\n  texts:\n    - { id: LicenseRef-A, sha256: e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 }\n    - { id: LicenseRef-B, sha256: e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 }\n",
+        ),
     ),
 ];
 

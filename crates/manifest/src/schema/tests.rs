@@ -126,8 +126,18 @@ fn what_the_validator_takes_the_schema_takes() {
     for (path, bytes) in crate::tests::examples() {
         assert_eq!(check(&schema, &bytes), Ok(()), "{path}");
     }
-    for rule in rules().iter().filter(|rule| parse(&rule.example()).manifest.is_some()) {
+    for rule in
+        rules().iter().filter(|rule| !rule.is_of_policies() && parse(&rule.example()).manifest.is_some())
+    {
         assert_eq!(check(&schema, &rule.example()), Ok(()), "{}", rule.code);
+    }
+    let policies = policy_schema();
+    for (path, bytes) in crate::policy::tests::examples() {
+        assert_eq!(check(&policies, &bytes), Ok(()), "{path}");
+    }
+    for rule in rules().iter().filter(|rule| rule.is_of_policies()) {
+        let taken = crate::parse_policy(&rule.example()).0.is_some();
+        assert!(!taken || check(&policies, &rule.example()).is_ok(), "{}", rule.code);
     }
     let lock = crate::lock::tests::sample().to_yaml();
     assert_eq!(check(&lock_schema(), lock.as_bytes()), Ok(()));
@@ -144,6 +154,15 @@ fn rules_on_single_values_are_in_the_schema_too() {
     for rule in rules().iter().filter(|rule| single.contains(&rule.code)) {
         assert!(check(&schema, &rule.example()).is_err(), "{}: the schema takes its example", rule.code);
     }
+}
+
+#[test]
+fn the_policys_committed_schema_and_page_are_current() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/");
+    let committed = fs_err::read_to_string(format!("{root}schema/sovai-policy-v1.schema.json")).unwrap();
+    assert!(committed == format!("{:#}\n", policy_schema()), "run `cargo xtask generate`");
+    let page = fs_err::read_to_string(format!("{root}policy.md")).unwrap();
+    assert!(page.contains(crate::policy_fields_markdown().trim()), "run `cargo xtask generate`");
 }
 
 #[test]

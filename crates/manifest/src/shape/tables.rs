@@ -2,25 +2,25 @@
 
 use super::{Field, Format, Object, Shape};
 
-const fn required(name: &'static str, shape: Shape, doc: &'static str) -> Field {
+pub(super) const fn required(name: &'static str, shape: Shape, doc: &'static str) -> Field {
     Field { name, required: true, shape, doc }
 }
 
-const fn optional(name: &'static str, shape: Shape, doc: &'static str) -> Field {
+pub(super) const fn optional(name: &'static str, shape: Shape, doc: &'static str) -> Field {
     Field { name, required: false, shape, doc }
 }
 
-const fn one(format: Format) -> Shape {
+pub(super) const fn one(format: Format) -> Shape {
     Shape::Scalar(format)
 }
 
-const fn list(item: &'static Shape) -> Shape {
+pub(super) const fn list(item: &'static Shape) -> Shape {
     Shape::List { item, min: 0 }
 }
 
 const MIB: u64 = 1 << 20;
 
-const API_VERSION: Field = required(
+pub(super) const API_VERSION: Field = required(
     "apiVersion",
     one(Format::Const { text: "sovai/v1", code: "SOV0026" }),
     "Version of this format: `sovai/v1`.",
