@@ -73,6 +73,10 @@ fn parts(finding: &Finding) -> (&'static str, Option<String>, Option<String>) {
         Finding::Symlink { target, .. } => {
             ("symbolic link", a_file(), Some(format!("a symbolic link to {target}")))
         }
+        Finding::Mount { .. } => ("mount inside the source", a_file(), Some("a mount".to_owned())),
+        Finding::BlobName { expected, found, .. } => {
+            ("not what the hub named it", Some(expected.clone()), Some(found.clone()))
+        }
         Finding::NotRegular { found, .. } => ("not a regular file", a_file(), Some(found.to_string())),
         Finding::BadName { reason, .. } => ("invalid name", None, Some(reason.clone())),
         Finding::Collision { with, .. } => {

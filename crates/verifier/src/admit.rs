@@ -131,7 +131,7 @@ impl Run<'_> {
     /// changes in the meantime shows as a receipt that does not fit, and then the careful way is taken.
     fn is_unchanged(&self) -> Result<bool, VerifyError> {
         if let Some(opened) = self.opened {
-            let Checked { findings, work } = compare(opened, self.pins, self.options)?;
+            let Checked { findings, work, .. } = compare(opened, self.pins, self.options)?;
             let receipts = SourceReceipts::load(self.store, self.source);
             if !findings.is_empty() || !work.iter().all(|work| work.is_answered(&receipts, self.options)) {
                 return Ok(false);
@@ -171,10 +171,11 @@ impl Run<'_> {
         blobs: &mut BlobReceipts<'_>,
         receipts: &mut SourceReceipts,
     ) -> Result<(Vec<Finding>, u64), VerifyError> {
-        let Checked { mut findings, work } = match self.opened {
+        let Checked { mut findings, work, notes } = match self.opened {
             Some(opened) => compare(opened, self.pins, self.options)?,
-            None => Checked { findings: self.stored_sizes(), work: Vec::new() },
+            None => Checked { findings: self.stored_sizes(), work: Vec::new(), notes: Vec::new() },
         };
+        notes.into_iter().for_each(|note| self.reporter.report(note));
         // A source that lacks a file or has one too many gives no model: then nothing is copied, only read.
         let may_copy = findings.is_empty();
 

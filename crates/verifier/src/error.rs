@@ -23,6 +23,16 @@ pub enum VerifyError {
         #[source]
         source: io::Error,
     },
+    /// The source is a model's folder in a hub's cache, and none of its snapshots can be chosen.
+    #[error("no snapshot of `{}` can be chosen: {reason}; found {}", .path.display(), listed(.found))]
+    Snapshot {
+        /// The folder.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+        /// The snapshots that are there, sorted; their folders may be named instead.
+        found: Vec<String>,
+    },
     /// The source holds what no model may hold, so that there is nothing to pin.
     #[error("the source `{}` cannot be pinned: {}", .path.display(), first(.findings))]
     Unfit {
@@ -55,6 +65,13 @@ pub enum VerifyError {
     /// The store failed.
     #[error("the store failed")]
     Store(#[from] StoreError),
+}
+
+fn listed(names: &[String]) -> String {
+    match names {
+        [] => "none".to_owned(),
+        names => names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "),
+    }
 }
 
 fn first(findings: &[Finding]) -> String {

@@ -51,6 +51,11 @@ pub enum Finding {
     Digest { path: String, expected: Sha256, found: Sha256 },
     /// A symbolic link; none is followed, wherever it points.
     Symlink { path: String, target: String },
+    /// A file or folder on another mount than the source; what lies there can be exchanged as a whole. Not seen on Linux
+    /// before 5.6.
+    Mount { path: String },
+    /// In a hub's cache, a file whose bytes are not those that the blob's name says: a SHA-256, or a git blob ID.
+    BlobName { path: String, expected: String, found: String },
     /// A folder where a file is pinned, or a FIFO, socket or device anywhere.
     NotRegular { path: String, found: Kind },
     /// A name that no model may have: not UTF-8, or against a rule of paths.
@@ -78,6 +83,8 @@ impl Finding {
             | Self::Size { path, .. }
             | Self::Digest { path, .. }
             | Self::Symlink { path, .. }
+            | Self::Mount { path }
+            | Self::BlobName { path, .. }
             | Self::NotRegular { path, .. }
             | Self::BadName { path, .. }
             | Self::Collision { path, .. }
@@ -107,6 +114,10 @@ impl fmt::Display for Finding {
                 write!(f, "`{path}` has other bytes: expected {expected}, found {found}")
             }
             Self::Symlink { target, .. } => write!(f, "`{path}` is a symbolic link to `{target}`"),
+            Self::Mount { .. } => write!(f, "`{path}` is a mount inside the source"),
+            Self::BlobName { expected, found, .. } => {
+                write!(f, "`{path}` is not what the hub named it: expected {expected}, found {found}")
+            }
             Self::NotRegular { found, .. } => write!(f, "`{path}` is {found}, expected a file"),
             Self::BadName { reason, .. } => write!(f, "`{path}` is no valid name: {reason}"),
             Self::Collision { with, .. } => {

@@ -4,14 +4,16 @@
 //! [`Receipt`], which is the only proof that later steps take; [`digest_source`] makes pins from a source.
 //!
 //! Invariants: findings are data ([`Finding`]), an `Err` means that the check could not be done. No link is followed out
-//! of a source, nothing but regular files is read, and no read can block on a pipe. Memory does not grow with the size of
+//! of a source (the links of a hub's cache lead to its own blobs), nothing but regular files is read, and no read can block on a pipe. Memory does not grow with the size of
 //! files. What is committed to the store is exactly what was hashed. This crate is synchronous, and never prints.
 
 mod admit;
+mod beneath;
 mod error;
 mod finding;
 mod hash;
 mod identity;
+mod layout;
 mod receipts;
 mod run;
 mod walk;
@@ -20,6 +22,7 @@ pub use admit::{Admission, Receipt, admit};
 pub use error::VerifyError;
 pub use finding::{Finding, Kind};
 pub use run::{Report, digest_source, verify};
+pub use walk::Links;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;

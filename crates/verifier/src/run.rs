@@ -4,10 +4,11 @@ use crate::error::VerifyError;
 use crate::finding::{Finding, Kind};
 use crate::hash::{Outcome, Progress, hash, pool};
 use crate::identity::{FsId, Identity, is_regular, settle, size, unchanged};
+use crate::layout::{self, BlobName, MAX_GIT_BLOB, is_hub_metadata};
 use crate::receipts::SourceReceipts;
-use crate::walk::{Entry, Source, Walked, open_finding};
+use crate::walk::{Entry, Link, Source, Walked, open_finding};
 use crate::{Cancel, Options, Reread};
-use sovai_core::{FilePin, PathSet, RelPath, Reporter, Sha256};
+use sovai_core::{Event, EventKind, FilePin, PathSet, RelPath, Reporter, Sha256, Step};
 use sovai_store::{Stage, Store};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -55,7 +56,8 @@ pub fn verify(
     let start = Instant::now();
     let pins = checked(source, pins)?;
     let opened = Source::open(source)?;
-    let Checked { mut findings, work } = compare(&opened, &pins, options)?;
+    let Checked { mut findings, work, notes } = compare(&opened, &pins, options)?;
+    notes.into_iter().for_each(|note| reporter.report(note));
     let mut receipts = store.map(|store| SourceReceipts::load(store, source));
     let mut jobs: Vec<&Work<'_>> = work
         .iter()
@@ -83,7 +85,8 @@ pub fn verify(
 
 /// Hashes every file of a source, for a lock; sorted by path.
 ///
-/// What could not be verified later (links, special files, bad or colliding names) is [`VerifyError::Unfit`].
+/// What could not be verified later (links, special files, bad or colliding names) is [`VerifyError::Unfit`], and so is a
+/// file of a hub's cache whose bytes are not what the hub named its blob. What `--local-dir` notes about files is left out.
 pub fn digest_source(
     source: &Path,
     options: &Options,
@@ -91,8 +94,10 @@ pub fn digest_source(
 ) -> Result<Vec<FilePin>, VerifyError> {
     let opened = Source::open(source)?;
     let Walked { files, mut findings, .. } = opened.walk(&options.cancel)?;
+    let files: Vec<Entry> =
+        files.into_values().filter(|entry| !is_hub_metadata(entry.path.as_str())).collect();
     let mut set = PathSet::default();
-    for entry in files.values() {
+    for entry in &files {
         if let Err(with) = set.insert(&entry.path) {
             findings.push(Finding::Collision { path: entry.path.as_str().to_owned(), with });
         }
@@ -101,12 +106,15 @@ pub fn digest_source(
     if !findings.is_empty() {
         return unfit(findings);
     }
-    let mut jobs: Vec<&Entry> = files.values().collect();
+    let mut jobs: Vec<&Entry> = files.iter().collect();
     jobs.sort_by(|a, b| b.size.cmp(&a.size).then_with(|| a.path.cmp(&b.path)));
     let progress = Progress::new(reporter, jobs.iter().fold(0, |sum, entry| sum.saturating_add(entry.size)));
     let results = pool(&jobs, options, |entry, buffer| {
         let read = read_file(&opened, &entry.path, entry.size, None, buffer, &options.cancel, &progress)?;
-        Ok(read.map(|(sha256, _)| FilePin { path: entry.path.clone(), size: entry.size, sha256 }))
+        Ok(read.and_then(|(sha256, _)| match wrong_blob(&opened, entry, sha256) {
+            Some(finding) => Err(finding),
+            None => Ok(FilePin { path: entry.path.clone(), size: entry.size, sha256 }),
+        }))
     })?;
     progress.finish(&source.to_string_lossy());
     let mut pins = Vec::with_capacity(results.len());
@@ -121,6 +129,35 @@ pub fn digest_source(
     }
     pins.sort();
     Ok(pins)
+}
+
+/// Without pins, the name of a blob is all that says what the hub meant to send: other bytes are a finding.
+fn wrong_blob(source: &Source, entry: &Entry, sha256: Sha256) -> Option<Finding> {
+    let Some(Link::Blob(name)) = entry.link.as_deref() else { return None };
+    let found = match BlobName::of(name) {
+        Some(BlobName::Sha256) => sha256.hex(),
+        Some(BlobName::Git) if entry.size <= MAX_GIT_BLOB => match git_blob(source, entry) {
+            Ok(id) => id,
+            Err(error) => {
+                return Some(Finding::Unreadable {
+                    path: entry.path.as_str().to_owned(),
+                    error: error.to_string(),
+                });
+            }
+        },
+        _ => return None,
+    };
+    (found != *name).then(|| Finding::BlobName {
+        path: entry.path.as_str().to_owned(),
+        expected: name.clone(),
+        found,
+    })
+}
+
+/// The git blob ID of a file of a source, at most [`MAX_GIT_BLOB`] bytes of it.
+fn git_blob(source: &Source, entry: &Entry) -> std::io::Result<String> {
+    let file = source.open_file(&entry.path)?;
+    layout::git_blob(file, entry.size)
 }
 
 /// The pins, sorted, once it is sure that they do not contradict one another.
@@ -166,6 +203,8 @@ impl Work<'_> {
 pub(crate) struct Checked<'a> {
     pub(crate) findings: Vec<Finding>,
     pub(crate) work: Vec<Work<'a>>,
+    /// What a person should know that is no fault.
+    pub(crate) notes: Vec<Event>,
 }
 
 /// Walks the source and compares what is there with what is pinned; reads no file.
@@ -189,10 +228,23 @@ pub(crate) fn compare<'a>(
     }
     let Walked { mut files, folders, mut findings } = source.walk(&options.cancel)?;
     let told: BTreeSet<String> = findings.iter().map(|finding| finding.subject().to_owned()).collect();
+    let mut notes = Vec::new();
+    if let Some(commit) = source.commit() {
+        notes.push(note(
+            &source.path().to_string_lossy(),
+            format!("a hub's cache; its snapshot {commit} is read"),
+        ));
+    }
     let mut work = Vec::new();
     for pin in pins {
         let path = pin.path.as_str();
         if let Some(entry) = files.remove(path) {
+            if let Some(Link::Blob(name)) = entry.link.as_deref()
+                && BlobName::of(name) == Some(BlobName::Sha256)
+                && pin.sha256.hex() != *name
+            {
+                notes.push(note(path, format!("the hub named its blob {name}, and it is pinned otherwise")));
+            }
             if entry.size == pin.size {
                 work.push(Work { pin, state: entry.identity });
             } else {
@@ -207,13 +259,20 @@ pub(crate) fn compare<'a>(
     let mut folds: BTreeMap<String, String> =
         pins.iter().map(|pin| (pin.path.fold(), pin.path.as_str().to_owned())).collect();
     for (path, entry) in files {
+        if is_hub_metadata(&path) {
+            continue;
+        }
         let with = folds.insert(entry.path.fold(), path.clone());
         findings.push(match with {
             Some(with) => Finding::Collision { path, with },
             None => Finding::Extra { path },
         });
     }
-    Ok(Checked { findings, work })
+    Ok(Checked { findings, work, notes })
+}
+
+fn note(subject: &str, message: String) -> Event {
+    Event::new(EventKind::Note, Step::Verify, subject).message(message)
 }
 
 /// Largest file first: a large one begun last would run alone at the end.

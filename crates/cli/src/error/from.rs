@@ -48,6 +48,7 @@ impl From<VerifyError> for CliError {
             VerifyError::Store(error) => return error.into(),
             VerifyError::Cancelled => return crate::signals::interrupted(),
             VerifyError::SourceMissing { .. } | VerifyError::Source { .. } => Exit::Unreachable,
+            VerifyError::Snapshot { .. } => Exit::Unreachable,
             VerifyError::Unfit { .. } => Exit::Mismatch,
             VerifyError::Pins { .. } => Exit::Invalid,
             VerifyError::NoSpace { .. } => Exit::Resources,
@@ -58,6 +59,7 @@ impl From<VerifyError> for CliError {
                 new.hint("bring the files there, or change `source` in the manifest; a relative path starts at the manifest's folder")
             }
             VerifyError::Source { .. } => new.hint("check the permissions of the source"),
+            VerifyError::Snapshot { .. } => new.hint("name the folder of one: `snapshots/COMMIT` in the model's folder"),
             VerifyError::Unfit { findings, .. } => new.with_findings(as_data(findings)),
             VerifyError::Pins { .. } => new.hint("mend `files` in the manifest, or make the lock again with `sovai lock`"),
             VerifyError::NoSpace { .. } => {

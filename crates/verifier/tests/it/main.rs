@@ -6,6 +6,7 @@ mod admission;
 mod common;
 mod crash;
 mod findings;
+mod hub;
 mod property;
 mod receipts;
 mod space;
