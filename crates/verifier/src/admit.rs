@@ -5,6 +5,7 @@ use crate::finding::Finding;
 use crate::hash::{Outcome, Progress, hash, pool};
 use crate::identity::settle;
 use crate::receipts::{BlobReceipts, SourceReceipts};
+use crate::remainder::Remainders;
 use crate::run::{Checked, Read, Report, Work, checked, compare, judge, largest_first, paths, read_file};
 use crate::walk::Source;
 use crate::{Options, Reread};
@@ -97,14 +98,16 @@ pub fn admit(
         tree: store.tree(&run.artifact.digest),
         files: pins.clone(),
     };
-    if options.reread == Reread::UseReceipts && run.is_unchanged()? {
-        let report = Report::new(Vec::new(), &pins, 0, start);
+    if options.reread == Reread::UseReceipts
+        && let Some(remainder) = run.is_unchanged()?
+    {
+        let report = Report::new(Vec::new(), &pins, 0, start, remainder);
         return Ok(Admission { report, receipt: Some(receipt()) });
     }
     let lock = store.lock_unswept(&format!("sovai, bringing in model {model}"))?;
-    let (findings, hashed) = run.bring_in(&lock)?;
+    let Brought { findings, hashed, remainder } = run.bring_in(&lock)?;
     let receipt = findings.is_empty().then(receipt);
-    Ok(Admission { report: Report::new(findings, &pins, hashed, start), receipt })
+    Ok(Admission { report: Report::new(findings, &pins, hashed, start, remainder), receipt })
 }
 
 /// Whether the store has something under the name of every blob. A model of no files must have been admitted before.
@@ -113,6 +116,14 @@ fn is_stored(store: &Store, pins: &[FilePin]) -> bool {
         [] => store.has_blob(&ModelArtifact::new(pins).digest),
         pins => pins.iter().all(|pin| store.has_blob(&pin.sha256)),
     }
+}
+
+/// What came of bringing a model in.
+struct Brought {
+    findings: Vec<Finding>,
+    /// Bytes that were read.
+    hashed: u64,
+    remainder: Remainders,
 }
 
 struct Run<'a> {
@@ -127,20 +138,23 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Whether receipts answer for every file of the source and of the store. Takes no lock and writes nothing: what
+    /// What is not covered, if receipts answer for every file of the source and of the store. Takes no lock and writes nothing: what
     /// changes in the meantime shows as a receipt that does not fit, and then the careful way is taken.
-    fn is_unchanged(&self) -> Result<bool, VerifyError> {
+    fn is_unchanged(&self) -> Result<Option<Remainders>, VerifyError> {
+        let mut uncovered = Remainders::default();
         if let Some(opened) = self.opened {
-            let Checked { findings, work, .. } = compare(opened, self.pins, self.options)?;
+            let Checked { findings, work, remainder, .. } = compare(opened, self.pins, self.options)?;
             let receipts = SourceReceipts::load(self.store, self.source);
             if !findings.is_empty() || !work.iter().all(|work| work.is_answered(&receipts, self.options)) {
-                return Ok(false);
+                return Ok(None);
             }
+            uncovered = remainder;
         }
         let blobs = BlobReceipts::load(self.store);
-        Ok(self.digests().iter().all(|digest| blobs.is_good(digest))
+        let is_good = self.digests().iter().all(|digest| blobs.is_good(digest))
             && self.store.tree_is_whole(&self.artifact.digest, self.pins)
-            && self.store.index()?.iter().any(|entry| entry.digest == self.artifact.digest))
+            && self.store.index()?.iter().any(|entry| entry.digest == self.artifact.digest);
+        Ok(is_good.then_some(uncovered))
     }
 
     /// Every blob of the model: its files, its config, its manifest.
@@ -149,8 +163,7 @@ impl Run<'_> {
         self.pins.iter().map(|pin| pin.sha256).chain(own).collect()
     }
 
-    /// Gives the findings and the number of bytes that were read.
-    fn bring_in(&self, lock: &StoreLock) -> Result<(Vec<Finding>, u64), VerifyError> {
+    fn bring_in(&self, lock: &StoreLock) -> Result<Brought, VerifyError> {
         let mut blobs = BlobReceipts::load(self.store);
         blobs.across(|_| self.store.sweep(lock))?;
         let mut receipts = SourceReceipts::load(self.store, self.source);
@@ -170,10 +183,15 @@ impl Run<'_> {
         lock: &StoreLock,
         blobs: &mut BlobReceipts<'_>,
         receipts: &mut SourceReceipts,
-    ) -> Result<(Vec<Finding>, u64), VerifyError> {
-        let Checked { mut findings, work, notes } = match self.opened {
+    ) -> Result<Brought, VerifyError> {
+        let Checked { mut findings, work, notes, remainder } = match self.opened {
             Some(opened) => compare(opened, self.pins, self.options)?,
-            None => Checked { findings: self.stored_sizes(), work: Vec::new(), notes: Vec::new() },
+            None => Checked {
+                findings: self.stored_sizes(),
+                work: Vec::new(),
+                notes: Vec::new(),
+                remainder: Remainders::default(),
+            },
         };
         notes.into_iter().for_each(|note| self.reporter.report(note));
         // A source that lacks a file or has one too many gives no model: then nothing is copied, only read.
@@ -217,7 +235,7 @@ impl Run<'_> {
         if findings.is_empty() {
             findings = self.make_model(lock, blobs)?;
         }
-        Ok((findings, hashed))
+        Ok(Brought { findings, hashed, remainder })
     }
 
     /// Hashes those blobs of the model that are there and have no receipt, or all of them in a full run. One that is

@@ -15,12 +15,14 @@ mod hash;
 mod identity;
 mod layout;
 mod receipts;
+mod remainder;
 mod run;
 mod walk;
 
 pub use admit::{Admission, Receipt, admit};
 pub use error::VerifyError;
 pub use finding::{Finding, Kind};
+pub use remainder::{GENERAL, MAX_LISTED, Reason, Remainder, Remainders, remainder};
 pub use run::{Report, digest_source, verify};
 pub use walk::Links;
 

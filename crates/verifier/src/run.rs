@@ -6,6 +6,7 @@ use crate::hash::{Outcome, Progress, hash, pool};
 use crate::identity::{FsId, Identity, is_regular, settle, size, unchanged};
 use crate::layout::{self, BlobName, MAX_GIT_BLOB, is_hub_metadata};
 use crate::receipts::SourceReceipts;
+use crate::remainder::Remainders;
 use crate::walk::{Entry, Link, Source, Walked, open_finding};
 use crate::{Cancel, Options, Reread};
 use sovai_core::{Event, EventKind, FilePin, PathSet, RelPath, Reporter, Sha256, Step};
@@ -27,10 +28,18 @@ pub struct Report {
     pub hashed: u64,
     /// How long it took.
     pub elapsed: Duration,
+    /// What was not covered.
+    pub remainder: Remainders,
 }
 
 impl Report {
-    pub(crate) fn new(mut findings: Vec<Finding>, pins: &[FilePin], hashed: u64, start: Instant) -> Self {
+    pub(crate) fn new(
+        mut findings: Vec<Finding>,
+        pins: &[FilePin],
+        hashed: u64,
+        start: Instant,
+        remainder: Remainders,
+    ) -> Self {
         findings.sort_by(|a, b| a.subject().cmp(b.subject()));
         Self {
             findings,
@@ -38,6 +47,7 @@ impl Report {
             bytes: FilePin::total(pins),
             hashed,
             elapsed: start.elapsed(),
+            remainder,
         }
     }
 }
@@ -56,7 +66,7 @@ pub fn verify(
     let start = Instant::now();
     let pins = checked(source, pins)?;
     let opened = Source::open(source)?;
-    let Checked { mut findings, work, notes } = compare(&opened, &pins, options)?;
+    let Checked { mut findings, work, notes, remainder } = compare(&opened, &pins, options)?;
     notes.into_iter().for_each(|note| reporter.report(note));
     let mut receipts = store.map(|store| SourceReceipts::load(store, source));
     let mut jobs: Vec<&Work<'_>> = work
@@ -80,7 +90,7 @@ pub fn verify(
     if let Some(receipts) = receipts {
         receipts.save(&paths(&pins))?;
     }
-    Ok(Report::new(findings, &pins, progress.done(), start))
+    Ok(Report::new(findings, &pins, progress.done(), start, remainder))
 }
 
 /// Hashes every file of a source, for a lock; sorted by path.
@@ -205,6 +215,7 @@ pub(crate) struct Checked<'a> {
     pub(crate) work: Vec<Work<'a>>,
     /// What a person should know that is no fault.
     pub(crate) notes: Vec<Event>,
+    pub(crate) remainder: Remainders,
 }
 
 /// Walks the source and compares what is there with what is pinned; reads no file.
@@ -226,7 +237,9 @@ pub(crate) fn compare<'a>(
             ),
         });
     }
-    let Walked { mut files, folders, mut findings } = source.walk(&options.cancel)?;
+    let walked = source.walk(&options.cancel)?;
+    let remainder = Remainders::of(&walked);
+    let Walked { mut files, folders, mut findings } = walked;
     let told: BTreeSet<String> = findings.iter().map(|finding| finding.subject().to_owned()).collect();
     let mut notes = Vec::new();
     if let Some(commit) = source.commit() {
@@ -268,7 +281,7 @@ pub(crate) fn compare<'a>(
             None => Finding::Extra { path },
         });
     }
-    Ok(Checked { findings, work, notes })
+    Ok(Checked { findings, work, notes, remainder })
 }
 
 fn note(subject: &str, message: String) -> Event {

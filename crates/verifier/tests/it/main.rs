@@ -9,5 +9,6 @@ mod findings;
 mod hub;
 mod property;
 mod receipts;
+mod remainder;
 mod space;
 mod stored;

@@ -11,7 +11,7 @@ use crate::output::{Outcome, hint_line, safe_line, style};
 use serde::Serialize;
 use sovai_core::{FilePin, Name, format_bytes};
 use sovai_manifest::{ImagePin, Resolved, Unpinned, UnpinnedKind, Why, resolve};
-use sovai_verifier::{Finding, Report, VerifyError};
+use sovai_verifier::{Finding, Remainders, Report, VerifyError};
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -175,6 +175,7 @@ fn unread(missing: Finding, pins: &[FilePin]) -> Report {
         bytes: FilePin::total(pins),
         hashed: 0,
         elapsed: Duration::ZERO,
+        remainder: Remainders::default(),
     }
 }
 
