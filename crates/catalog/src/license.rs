@@ -101,6 +101,39 @@ pub fn license_id(text: &str) -> Result<(), Option<String>> {
     })
 }
 
+/// Judges a licence as a manifest writes it: an expression holds when `taken` holds for enough of its licences (`OR`
+/// needs one side, `AND` both). `None` where the licence is not known.
+pub fn license_test(text: &str, mut taken: impl FnMut(&str) -> bool) -> Option<bool> {
+    match license(text) {
+        LicenseCheck::Known(known) => Some(taken(&known.id)),
+        LicenseCheck::Spdx => {
+            let expression = spdx::Expression::parse(text).ok()?;
+            Some(expression.evaluate(|requirement| taken(&requirement.license.to_string())))
+        }
+        LicenseCheck::Unknown { .. } => None,
+    }
+}
+
+/// The ids of all licences that a licence as a manifest writes it names; none where it is not known.
+pub fn license_ids(text: &str) -> Vec<String> {
+    match license(text) {
+        LicenseCheck::Known(known) => vec![known.id.clone()],
+        LicenseCheck::Spdx => spdx::Expression::parse(text)
+            .map(|expression| expression.requirements().map(|one| one.req.license.to_string()).collect())
+            .unwrap_or_default(),
+        LicenseCheck::Unknown { .. } => Vec::new(),
+    }
+}
+
+/// The licence that a hub's label means: `apache-2.0` is `Apache-2.0`. `None` for `other`, `unknown` and their like.
+pub fn hub_label(label: &str) -> Option<String> {
+    match license(label) {
+        LicenseCheck::Known(known) => Some(known.id.clone()),
+        LicenseCheck::Spdx => Some(label.to_owned()),
+        LicenseCheck::Unknown { suggestion } => suggestion.filter(|near| near.eq_ignore_ascii_case(label)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,6 +162,32 @@ mod tests {
         assert_eq!(suggestion("all rights reserved, ask the vendor"), None);
         assert_eq!(suggestion(""), None);
         assert_eq!(suggestion(&"(".repeat(1 << 20)), None);
+    }
+
+    #[test]
+    fn expressions_are_judged_and_labels_read() {
+        let mit = |text| license_test(text, |id| id == "MIT");
+        assert_eq!(mit("MIT"), Some(true));
+        assert_eq!(mit("MIT OR Apache-2.0"), Some(true));
+        assert_eq!(mit("MIT AND Apache-2.0"), Some(false));
+        assert_eq!(mit("modified-mit"), Some(false));
+        assert_eq!(mit("no licence that anybody knows"), None);
+        assert_eq!(license_test("GPL-3.0-or-later", |id| id == "GPL-3.0-or-later"), Some(true));
+        assert_eq!(license_ids("MIT OR LicenseRef-Ours"), ["MIT", "LicenseRef-Ours"]);
+        assert_eq!(license_ids("modified-mit"), ["LicenseRef-Kimi-Modified-MIT"]);
+        assert_eq!(hub_label("apache-2.0").as_deref(), Some("Apache-2.0"));
+        assert_eq!(hub_label("llama3.1").as_deref(), Some("LicenseRef-Llama-3.1"));
+        assert_eq!(hub_label("other"), None);
+        for (text, good) in [
+            ("MIT", true),
+            ("LicenseRef-Ours", true),
+            ("LicenseRef-", false),
+            ("mit", false),
+            ("MIT OR ISC", false),
+            ("modified-mit", false),
+        ] {
+            assert_eq!(license_id(text).is_ok(), good, "{text}");
+        }
     }
 
     #[test]
