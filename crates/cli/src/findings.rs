@@ -70,6 +70,7 @@ fn parts(finding: &Finding) -> (&'static str, Option<String>, Option<String>) {
         Finding::Digest { expected, found, .. } => {
             ("wrong bytes", Some(expected.to_string()), Some(found.to_string()))
         }
+        Finding::Damaged { .. } => ("damaged file", None, finding.damage()),
         Finding::Symlink { target, .. } => {
             ("symbolic link", a_file(), Some(format!("a symbolic link to {target}")))
         }

@@ -14,6 +14,7 @@ mod findings;
 mod input;
 mod manifest;
 mod output;
+mod reading;
 mod report;
 mod signals;
 mod stack;

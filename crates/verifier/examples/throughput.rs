@@ -5,7 +5,7 @@
 
 use sovai_core::{Name, NullReporter};
 use sovai_store::Store;
-use sovai_verifier::{Cancel, Options, Reread, admit, digest_source, verify};
+use sovai_verifier::{Options, Reread, admit, digest_source, verify};
 use std::path::{Path, PathBuf};
 
 #[expect(clippy::print_stdout, reason = "a program for people")]
@@ -13,7 +13,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let threads = arguments.next().ok_or("usage: throughput THREADS FOLDER [STORE]")?.parse()?;
     let folder = PathBuf::from(arguments.next().ok_or("usage: throughput THREADS FOLDER [STORE]")?);
-    let options = Options { threads, cancel: Cancel::default(), reread: Reread::Full };
+    let options = Options { reread: Reread::Full, ..Options::new(threads) };
     let pins = digest_source(&folder, &options, &NullReporter)?;
     for _ in 0..5 {
         let report = verify(&folder, &pins, &options, None, &NullReporter)?;

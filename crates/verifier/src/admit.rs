@@ -1,14 +1,14 @@
 //! Admission: a model's bytes are verified and brought into the store in one read.
 
+use crate::Options;
 use crate::error::VerifyError;
 use crate::finding::Finding;
-use crate::hash::{Outcome, Progress, hash, pool};
+use crate::hash::{Outcome, Progress, Reading, hash, pool};
 use crate::identity::settle;
 use crate::receipts::{BlobReceipts, SourceReceipts};
 use crate::remainder::Remainders;
 use crate::run::{Checked, Read, Report, Work, checked, compare, judge, largest_first, paths, read_file};
 use crate::walk::Source;
-use crate::{Options, Reread};
 use rustix::fs::{Mode, OFlags};
 use sovai_core::{Event, EventKind, FilePin, Name, Reporter, Sha256, Step};
 use sovai_store::{ModelArtifact, Store, StoreError, StoreLock};
@@ -98,7 +98,7 @@ pub fn admit(
         tree: store.tree(&run.artifact.digest),
         files: pins.clone(),
     };
-    if options.reread == Reread::UseReceipts
+    if options.uses_receipts()
         && let Some(remainder) = run.is_unchanged()?
     {
         let report = Report::new(Vec::new(), &pins, 0, start, remainder);
@@ -247,7 +247,7 @@ impl Run<'_> {
         findings: &mut Vec<Finding>,
         to_come: u64,
     ) -> Result<u64, VerifyError> {
-        let full = self.options.reread == Reread::Full;
+        let full = !self.options.uses_receipts();
         let by_digest: BTreeMap<Sha256, &FilePin> = self.pins.iter().map(|pin| (pin.sha256, pin)).collect();
         let mut jobs: Vec<&FilePin> = by_digest
             .into_values()
@@ -304,7 +304,8 @@ impl Run<'_> {
             return Ok(None);
         };
         let file = File::from(fd);
-        let outcome = hash(&file, pin.size, None, pin.path.as_str(), buffer, &self.options.cancel, progress)?;
+        let reading = Reading { options: self.options, progress, subject: pin.path.as_str() };
+        let outcome = hash(&file, pin.size, None, buffer, reading)?;
         Ok(match outcome {
             Outcome::Digest(digest) => Some(digest),
             Outcome::OtherLength | Outcome::Failed(_) => None,
@@ -322,12 +323,12 @@ impl Run<'_> {
         let Some(opened) = self.opened else {
             return Err(VerifyError::SourceMissing { path: self.source.to_owned() });
         };
-        let (path, size, cancel) = (&work.pin.path, work.pin.size, &self.options.cancel);
+        let (path, size, options) = (&work.pin.path, work.pin.size, self.options);
         if !copy {
-            return Ok((read_file(opened, path, size, None, buffer, cancel, progress)?, false));
+            return Ok((read_file(opened, path, size, None, buffer, options, progress)?, false));
         }
         let mut stage = self.store.stage()?;
-        let read = read_file(opened, path, size, Some(&mut stage), buffer, cancel, progress)?;
+        let read = read_file(opened, path, size, Some(&mut stage), buffer, options, progress)?;
         let right = matches!(&read, Ok((digest, _)) if *digest == work.pin.sha256);
         if right {
             stage.commit(&work.pin.sha256)?;

@@ -1,6 +1,7 @@
 //! Why a check could not be done. What a check finds is a [`crate::Finding`].
 
 use crate::finding::Finding;
+use crate::passport::PassportError;
 use sovai_store::StoreError;
 use std::io;
 use std::path::PathBuf;
@@ -59,6 +60,9 @@ pub enum VerifyError {
         /// The store.
         path: PathBuf,
     },
+    /// The model makes no passport, or the passport is none.
+    #[error("the passport cannot be used")]
+    Passport(#[from] PassportError),
     /// It was stopped.
     #[error("the verification was stopped")]
     Cancelled,

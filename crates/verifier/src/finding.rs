@@ -34,6 +34,34 @@ impl fmt::Display for Kind {
     }
 }
 
+/// A range of bytes in a file: from `start` on, up to and without `end`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "said above")]
+pub struct ByteRange {
+    pub start: u64,
+    pub end: u64,
+}
+
+impl fmt::Display for ByteRange {
+    /// First and last byte, with the digits in groups: `961,851,392-966,045,695`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", grouped(self.start), grouped(self.end.saturating_sub(1)))
+    }
+}
+
+/// `961,851,392`.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 /// One thing that is not as it was pinned.
 ///
 /// `path` is relative to the source, `/`-separated; where it is no valid path, with its odd characters and bytes escaped.
@@ -70,11 +98,35 @@ pub enum Finding {
     TooDeep { path: String, limit: u64 },
     /// More files and folders than are looked at; `path` is the folder in which the limit was reached.
     TooMany { path: String, limit: u64 },
+    /// A file has the right length and wrong bytes, and a passport says where: the damaged chunks, those side by side as
+    /// one range, and the tensors that lie in them. Both lists are cut (`more`, `more_tensors`: how many are left out);
+    /// `bytes` counts the damaged chunks whole. No tensors where the file has none, or its header is damaged too.
+    Damaged {
+        path: String,
+        ranges: Vec<ByteRange>,
+        more: u64,
+        bytes: u64,
+        tensors: Vec<String>,
+        more_tensors: u64,
+    },
     /// The store's own copy of a file has other bytes, and there is no source to take them from again.
     StoredDamaged { path: String, expected: Sha256, found: Option<Sha256> },
 }
 
 impl Finding {
+    /// Of [`Finding::Damaged`], where: bytes 961,851,392-966,045,695, and the names of the tensors there; nothing of others.
+    pub fn damage(&self) -> Option<String> {
+        let Self::Damaged { ranges, more, tensors, more_tensors, .. } = self else { return None };
+        let mut text = format!("bytes {}", list(ranges.iter().map(ToString::to_string), *more));
+        if !tensors.is_empty() {
+            let word = if tensors.len() == 1 && *more_tensors == 0 { "tensor" } else { "tensors" };
+            // Names come from the file, which anybody may have written.
+            let names = tensors.iter().map(|name| format!("`{}`", name.escape_debug()));
+            text = format!("{text}: {word} {}", list(names, *more_tensors));
+        }
+        Some(text)
+    }
+
     /// The file or folder that it is about.
     pub fn subject(&self) -> &str {
         match self {
@@ -82,6 +134,7 @@ impl Finding {
             | Self::Extra { path }
             | Self::Size { path, .. }
             | Self::Digest { path, .. }
+            | Self::Damaged { path, .. }
             | Self::Symlink { path, .. }
             | Self::Mount { path }
             | Self::BlobName { path, .. }
@@ -95,6 +148,14 @@ impl Finding {
             | Self::StoredDamaged { path, .. } => path,
         }
     }
+}
+
+/// At most five of them, and how many more there are.
+fn list(items: impl ExactSizeIterator<Item = String>, more: u64) -> String {
+    const SHOWN: usize = 5;
+    let more = more.saturating_add(items.len().saturating_sub(SHOWN) as u64);
+    let text = items.take(SHOWN).collect::<Vec<_>>().join(", ");
+    if more == 0 { text } else { format!("{text} and {more} more") }
 }
 
 impl fmt::Display for Finding {
@@ -113,6 +174,7 @@ impl fmt::Display for Finding {
             Self::Digest { expected, found, .. } => {
                 write!(f, "`{path}` has other bytes: expected {expected}, found {found}")
             }
+            Self::Damaged { .. } => write!(f, "`{path}` is damaged at {}", self.damage().unwrap_or_default()),
             Self::Symlink { target, .. } => write!(f, "`{path}` is a symbolic link to `{target}`"),
             Self::Mount { .. } => write!(f, "`{path}` is a mount inside the source"),
             Self::BlobName { expected, found, .. } => {

@@ -218,7 +218,7 @@ pub(crate) fn git_blob(file: File, size: u64) -> std::io::Result<String> {
     let mut hasher = Sha1::new();
     hasher.update(format!("blob {size}\0"));
     let mut file = file.take(size.saturating_add(1));
-    let mut buffer = vec![0; crate::hash::BUFFER];
+    let mut buffer = vec![0; crate::input::BUFFER];
     loop {
         match file.read(&mut buffer) {
             Ok(0) => break,

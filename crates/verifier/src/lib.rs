@@ -13,17 +13,28 @@ mod error;
 mod finding;
 mod hash;
 mod identity;
+mod input;
 mod layout;
+mod pace;
+mod passport;
 mod receipts;
 mod remainder;
 mod run;
+mod tree;
+mod verity;
 mod walk;
 
 pub use admit::{Admission, Receipt, admit};
 pub use error::VerifyError;
-pub use finding::{Finding, Kind};
+pub use finding::{ByteRange, Finding, Kind};
+pub use pace::{Pace, lower_priority};
+pub use passport::{
+    Digests, FileDigests, GitBlobId, MAX_GIT_BLOB, Passport, PassportError, PassportFile, TrustedPassport,
+    digest_files, make_passport, verify_against, verify_against_trusted,
+};
 pub use remainder::{GENERAL, MAX_LISTED, Reason, Remainder, Remainders, remainder};
 pub use run::{Report, digest_source, verify};
+pub use tree::Blake3;
 pub use walk::Links;
 
 use std::num::NonZeroUsize;
@@ -39,6 +50,29 @@ pub struct Options {
     pub cancel: Cancel,
     /// Whether files that did not change since they were verified are read again.
     pub reread: Reread,
+    /// The most bytes a second, over all threads.
+    pub pace: Pace,
+    /// Reads go round the system's cache, where the file system lets them, and no receipt is believed. An event of kind
+    /// note says where they cannot.
+    pub from_disk: bool,
+}
+
+impl Options {
+    /// So many files at once, as fast as it goes, from the cache where the system has one, with receipts.
+    pub fn new(threads: NonZeroUsize) -> Self {
+        Self {
+            threads,
+            cancel: Cancel::default(),
+            reread: Reread::UseReceipts,
+            pace: Pace::unlimited(),
+            from_disk: false,
+        }
+    }
+
+    /// Whether a receipt may answer for a file.
+    pub(crate) fn uses_receipts(&self) -> bool {
+        self.reread == Reread::UseReceipts && !self.from_disk
+    }
 }
 
 /// Whether files that did not change since they were verified are read again.

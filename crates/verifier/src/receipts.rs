@@ -72,13 +72,21 @@ impl SourceReceipts {
         (Some(&entry.state) == state).then_some(entry.sha256)
     }
 
-    pub(crate) fn set(&mut self, path: &str, state: Identity, sha256: Sha256) {
+    fn set(&mut self, path: &str, state: Identity, sha256: Sha256) {
         let entry = Entry { sha256, state };
         self.changed |= self.entries.insert(path.to_owned(), entry) != Some(entry);
     }
 
-    pub(crate) fn remove(&mut self, path: &str) {
+    fn remove(&mut self, path: &str) {
         self.changed |= self.entries.remove(path).is_some();
+    }
+
+    /// The file was read in this state and had the digest; without a state, nothing is known of it any more.
+    pub(crate) fn note(&mut self, path: &str, state: Option<Identity>, sha256: Sha256) {
+        match state {
+            Some(state) => self.set(path, state, sha256),
+            None => self.remove(path),
+        }
     }
 
     /// Writes them down, if there is news. `paths` is what is pinned now; the rest is dropped.

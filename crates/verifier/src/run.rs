@@ -1,17 +1,19 @@
 //! A verification from its pins to its report.
 
+use crate::Options;
 use crate::error::VerifyError;
 use crate::finding::{Finding, Kind};
-use crate::hash::{Outcome, Progress, hash, pool};
+use crate::hash::{Outcome, Progress, Reading, hash, pool};
 use crate::identity::{FsId, Identity, is_regular, settle, size, unchanged};
 use crate::layout::{self, BlobName, MAX_GIT_BLOB, is_hub_metadata};
 use crate::receipts::SourceReceipts;
 use crate::remainder::Remainders;
 use crate::walk::{Entry, Link, Source, Walked, open_finding};
-use crate::{Cancel, Options, Reread};
+use rustix::fs::Stat;
 use sovai_core::{Event, EventKind, FilePin, PathSet, RelPath, Reporter, Sha256, Step};
 use sovai_store::{Stage, Store};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -54,7 +56,7 @@ impl Report {
 
 /// Verifies a source, a folder or a single file, against its pins; reads only.
 ///
-/// With a store, files that did not change since they were verified are not read again (see [`Reread`]), and receipts of
+/// With a store, files that did not change since they were verified are not read again (see [`crate::Reread`]), and receipts of
 /// those that were are written there. Findings are in the report; an error means that the check could not be done.
 pub fn verify(
     source: &Path,
@@ -80,7 +82,7 @@ pub fn verify(
     let progress = Progress::new(reporter, FilePin::total(jobs.iter().map(|work| work.pin)));
     let results = pool(&jobs, options, |work, buffer| {
         let path = &work.pin.path;
-        let read = read_file(&opened, path, work.pin.size, None, buffer, &options.cancel, &progress)?;
+        let read = read_file(&opened, path, work.pin.size, None, buffer, options, &progress)?;
         Ok((work.pin, read))
     })?;
     progress.finish(&source.to_string_lossy());
@@ -103,31 +105,18 @@ pub fn digest_source(
     reporter: &dyn Reporter,
 ) -> Result<Vec<FilePin>, VerifyError> {
     let opened = Source::open(source)?;
-    let Walked { files, mut findings, .. } = opened.walk(&options.cancel)?;
-    let files: Vec<Entry> =
-        files.into_values().filter(|entry| !is_hub_metadata(entry.path.as_str())).collect();
-    let mut set = PathSet::default();
-    for entry in &files {
-        if let Err(with) = set.insert(&entry.path) {
-            findings.push(Finding::Collision { path: entry.path.as_str().to_owned(), with });
-        }
-    }
-    let unfit = |findings| Err(VerifyError::Unfit { path: source.to_owned(), findings });
-    if !findings.is_empty() {
-        return unfit(findings);
-    }
-    let mut jobs: Vec<&Entry> = files.iter().collect();
-    jobs.sort_by(|a, b| b.size.cmp(&a.size).then_with(|| a.path.cmp(&b.path)));
+    let files = walk_fit(&opened, source, options)?;
+    let jobs = largest_entries(&files);
     let progress = Progress::new(reporter, jobs.iter().fold(0, |sum, entry| sum.saturating_add(entry.size)));
     let results = pool(&jobs, options, |entry, buffer| {
-        let read = read_file(&opened, &entry.path, entry.size, None, buffer, &options.cancel, &progress)?;
+        let read = read_file(&opened, &entry.path, entry.size, None, buffer, options, &progress)?;
         Ok(read.and_then(|(sha256, _)| match wrong_blob(&opened, entry, sha256) {
             Some(finding) => Err(finding),
             None => Ok(FilePin { path: entry.path.clone(), size: entry.size, sha256 }),
         }))
     })?;
     progress.finish(&source.to_string_lossy());
-    let mut pins = Vec::with_capacity(results.len());
+    let (mut pins, mut findings) = (Vec::with_capacity(results.len()), Vec::new());
     for result in results {
         match result {
             Ok(pin) => pins.push(pin),
@@ -135,14 +124,14 @@ pub fn digest_source(
         }
     }
     if !findings.is_empty() {
-        return unfit(findings);
+        return Err(VerifyError::Unfit { path: source.to_owned(), findings });
     }
     pins.sort();
     Ok(pins)
 }
 
 /// Without pins, the name of a blob is all that says what the hub meant to send: other bytes are a finding.
-fn wrong_blob(source: &Source, entry: &Entry, sha256: Sha256) -> Option<Finding> {
+pub(crate) fn wrong_blob(source: &Source, entry: &Entry, sha256: Sha256) -> Option<Finding> {
     let Some(Link::Blob(name)) = entry.link.as_deref() else { return None };
     let found = match BlobName::of(name) {
         Some(BlobName::Sha256) => sha256.hex(),
@@ -168,6 +157,31 @@ fn wrong_blob(source: &Source, entry: &Entry, sha256: Sha256) -> Option<Finding>
 fn git_blob(source: &Source, entry: &Entry) -> std::io::Result<String> {
     let file = source.open_file(&entry.path)?;
     layout::git_blob(file, entry.size)
+}
+
+/// The files of a source that is to be pinned, without a hub's notes about them: nothing else may be there.
+pub(crate) fn walk_fit(opened: &Source, source: &Path, options: &Options) -> Result<Vec<Entry>, VerifyError> {
+    let Walked { files, mut findings, .. } = opened.walk(&options.cancel)?;
+    let files: Vec<Entry> =
+        files.into_values().filter(|entry| !is_hub_metadata(entry.path.as_str())).collect();
+    let mut set = PathSet::default();
+    for entry in &files {
+        if let Err(with) = set.insert(&entry.path) {
+            findings.push(Finding::Collision { path: entry.path.as_str().to_owned(), with });
+        }
+    }
+    if findings.is_empty() {
+        Ok(files)
+    } else {
+        Err(VerifyError::Unfit { path: source.to_owned(), findings })
+    }
+}
+
+/// Largest file first.
+pub(crate) fn largest_entries(files: &[Entry]) -> Vec<&Entry> {
+    let mut jobs: Vec<&Entry> = files.iter().collect();
+    jobs.sort_by(|a, b| b.size.cmp(&a.size).then_with(|| a.path.cmp(&b.path)));
+    jobs
 }
 
 /// The pins, sorted, once it is sure that they do not contradict one another.
@@ -204,7 +218,7 @@ pub(crate) struct Work<'a> {
 impl Work<'_> {
     /// Whether a receipt says that the file has its pinned digest.
     pub(crate) fn is_answered(&self, receipts: &SourceReceipts, options: &Options) -> bool {
-        options.reread == Reread::UseReceipts
+        options.uses_receipts()
             && receipts.digest(self.pin.path.as_str(), self.state.as_ref()) == Some(self.pin.sha256)
     }
 }
@@ -307,37 +321,37 @@ pub(crate) fn read_file(
     expected: u64,
     sink: Option<&mut Stage>,
     buffer: &mut [u8],
-    cancel: &Cancel,
+    options: &Options,
     progress: &Progress<'_>,
 ) -> Result<Read, VerifyError> {
+    let reading = Reading { options, progress, subject: path.as_str() };
+    steady(source, path, expected, |file| match sink {
+        // A reflink copies nothing and can no longer be changed through the source: then it is the clone that is hashed.
+        Some(stage) if rustix::fs::ioctl_ficlone(stage.file(), file).is_ok() => {
+            hash(stage.file(), expected, None, buffer, reading)
+        }
+        sink => hash(file, expected, sink, buffer, reading),
+    })
+}
+
+/// What `read` gave for a file and the state of the file, or what was found instead: it is opened without following a
+/// link, must be a regular file of the `expected` size, and must not change while `read` reads it. The state is there if
+/// a later change is sure to show in it.
+pub(crate) fn steady<T>(
+    source: &Source,
+    path: &RelPath,
+    expected: u64,
+    read: impl FnOnce(&File) -> Result<Outcome<T>, VerifyError>,
+) -> Result<Result<(T, Option<Identity>), Finding>, VerifyError> {
     let text = path.as_str();
     let unreadable = |error: String| Ok(Err(Finding::Unreadable { path: text.to_owned(), error }));
     let changed = || Ok(Err(Finding::ChangedDuringRead { path: text.to_owned() }));
-    let file = match source.open_file(path) {
-        Ok(file) => file,
-        Err(error) => return Ok(Err(open_finding(text, error))),
+    let Opened { file, before, now } = match open_steady(source, path, expected) {
+        Ok(opened) => opened,
+        Err(finding) => return Ok(Err(finding)),
     };
-    let now = SystemTime::now();
-    let before = match rustix::fs::fstat(&file) {
-        Ok(stat) => stat,
-        Err(error) => return unreadable(error.to_string()),
-    };
-    if !is_regular(&before) {
-        let found = crate::walk::kind(rustix::fs::FileType::from_raw_mode(before.st_mode));
-        return Ok(Err(Finding::NotRegular { path: text.to_owned(), found }));
-    }
-    if size(&before) != expected {
-        return changed();
-    }
-    // A reflink copies nothing and can no longer be changed through the source: then it is the clone that is hashed.
-    let outcome = match sink {
-        Some(stage) if rustix::fs::ioctl_ficlone(stage.file(), &file).is_ok() => {
-            hash(stage.file(), expected, None, text, buffer, cancel, progress)?
-        }
-        sink => hash(&file, expected, sink, text, buffer, cancel, progress)?,
-    };
-    let digest = match outcome {
-        Outcome::Digest(digest) => digest,
+    let value = match read(&file)? {
+        Outcome::Digest(value) => value,
         Outcome::OtherLength => return changed(),
         Outcome::Failed(error) => return unreadable(error.to_string()),
     };
@@ -346,7 +360,32 @@ pub(crate) fn read_file(
         return changed();
     }
     let state = FsId::of(&file).map(|fs| Identity::new(fs, &before)).filter(|state| state.is_settled(now));
-    Ok(Ok((digest, state)))
+    Ok(Ok((value, state)))
+}
+
+/// A regular file of the expected size, and its state before it is read.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) file: File,
+    pub(crate) before: Stat,
+    pub(crate) now: SystemTime,
+}
+
+/// Opens a file of a source; no link is followed.
+pub(crate) fn open_steady(source: &Source, path: &RelPath, expected: u64) -> Result<Opened, Finding> {
+    let text = path.as_str();
+    let file = source.open_file(path).map_err(|error| open_finding(text, error))?;
+    let now = SystemTime::now();
+    let before = rustix::fs::fstat(&file)
+        .map_err(|error| Finding::Unreadable { path: text.to_owned(), error: error.to_string() })?;
+    if !is_regular(&before) {
+        let found = crate::walk::kind(rustix::fs::FileType::from_raw_mode(before.st_mode));
+        return Err(Finding::NotRegular { path: text.to_owned(), found });
+    }
+    if size(&before) != expected {
+        return Err(Finding::ChangedDuringRead { path: text.to_owned() });
+    }
+    Ok(Opened { file, before, now })
 }
 
 /// Compares what was read with the pin, and keeps the receipts in step.
@@ -359,10 +398,8 @@ pub(crate) fn judge(pin: &FilePin, read: Read, receipts: Option<&mut SourceRecei
         }
         Err(finding) => (None, Some(finding)),
     };
-    match (receipts, state) {
-        (Some(receipts), Some(state)) => receipts.set(path, state, pin.sha256),
-        (Some(receipts), None) => receipts.remove(path),
-        (None, _) => {}
+    if let Some(receipts) = receipts {
+        receipts.note(path, state, pin.sha256);
     }
     finding
 }

@@ -1,7 +1,8 @@
 //! Arguments of `verify`, and of every command that reads models.
 
 use clap::Args;
-use std::num::NonZeroUsize;
+use sovai_core::{ByteSize, SizeError};
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 
 /// How bytes are read.
@@ -20,8 +21,14 @@ pub(crate) struct ReadingArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=19))]
     pub(crate) nice: Option<u8>,
     /// Read at most so many bytes a second: 200MiB
-    #[arg(long, value_name = "BYTES")]
-    pub(crate) limit_rate: Option<String>,
+    #[arg(long, value_name = "BYTES", value_parser = rate)]
+    pub(crate) limit_rate: Option<NonZeroU64>,
+}
+
+/// A number of bytes that is not 0.
+fn rate(text: &str) -> Result<NonZeroU64, String> {
+    let ByteSize(bytes) = text.parse().map_err(|error: SizeError| error.to_string())?;
+    NonZeroU64::new(bytes).ok_or_else(|| "at 0 bytes a second nothing is ever read".to_owned())
 }
 
 #[derive(Debug, Args)]

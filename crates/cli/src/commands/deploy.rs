@@ -14,7 +14,7 @@ use sovai_deployer::docker::Docker;
 use sovai_deployer::{Executor, Outcome as Deployed, Question};
 use sovai_manifest::Auth;
 use sovai_store::Store;
-use sovai_verifier::{Finding, Options, Receipt, Reread, VerifyError};
+use sovai_verifier::{Finding, Options, Receipt, VerifyError};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -35,16 +35,12 @@ pub(crate) fn run(args: &DeployArgs, ctx: &Ctx) -> Result<Exit, CliError> {
     let store = ctx.open_store()?;
     let folder = store.stack(pinned.name());
     let _lock = folder.lock("sovai deploy")?;
+    let options = args.reading.options(ctx)?;
     let interrupt = ctx.interrupt()?.clone();
     let cancel = interrupt.cancel();
     let question = Question {
         prompt: args.question.clone().unwrap_or_else(|| Question::default().prompt),
         ..Question::default()
-    };
-    let options = Options {
-        threads: ctx.threads(args.reading.threads),
-        cancel: cancel.clone(),
-        reread: if args.reading.full { Reread::Full } else { Reread::UseReceipts },
     };
     let reporter = ctx.reporter();
     let work = async {

@@ -119,10 +119,10 @@ fn hash_models(
     ctx: &Ctx,
 ) -> Result<(BTreeMap<Name, LockedModel>, BTreeMap<Name, Vec<Finding>>), CliError> {
     let options = Options {
-        threads: ctx.threads(args.threads),
         cancel: ctx.interrupt()?.cancel(),
         // A lock is made of the bytes that are there now.
         reread: Reread::Full,
+        ..Options::new(ctx.threads(args.threads))
     };
     let reporter = ctx.reporter();
     let (mut models, mut mismatches) = (BTreeMap::new(), BTreeMap::new());

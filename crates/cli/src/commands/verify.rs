@@ -3,7 +3,7 @@
 mod folder;
 mod stack;
 
-use crate::args::{ReadingArgs, VerifyArgs};
+use crate::args::VerifyArgs;
 use crate::ctx::Ctx;
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -12,7 +12,7 @@ use serde::Serialize;
 use sovai_catalog::LicenseCheck;
 use sovai_core::{Name, format_bytes};
 use sovai_store::{Store, StoreError};
-use sovai_verifier::{Options, Report, Reread};
+use sovai_verifier::Report;
 use std::path::Path;
 
 /// Said wherever a trust level is: what it does not rest on.
@@ -80,14 +80,6 @@ pub(crate) fn run(args: &VerifyArgs, ctx: &Ctx) -> Result<Exit, CliError> {
         ));
     }
     stack::run(args, ctx)
-}
-
-fn options(reading: &ReadingArgs, ctx: &Ctx) -> Result<Options, CliError> {
-    Ok(Options {
-        threads: ctx.threads(reading.threads),
-        cancel: ctx.interrupt()?.cancel(),
-        reread: if reading.full { Reread::Full } else { Reread::UseReceipts },
-    })
 }
 
 /// The store, for receipts. A person who may not write one can verify all the same, just not quicker the next time.

@@ -50,7 +50,7 @@ impl From<VerifyError> for CliError {
             VerifyError::SourceMissing { .. } | VerifyError::Source { .. } => Exit::Unreachable,
             VerifyError::Snapshot { .. } => Exit::Unreachable,
             VerifyError::Unfit { .. } => Exit::Mismatch,
-            VerifyError::Pins { .. } => Exit::Invalid,
+            VerifyError::Pins { .. } | VerifyError::Passport(_) => Exit::Invalid,
             VerifyError::NoSpace { .. } => Exit::Resources,
         };
         let new = Self::wrap(exit, &error);

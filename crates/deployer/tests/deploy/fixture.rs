@@ -10,7 +10,7 @@ use sovai_deployer::{
     preflight,
 };
 use sovai_store::{Store, model_manifest, tree_path};
-use sovai_verifier::{Cancel, Options, Receipt, Reread};
+use sovai_verifier::{Cancel, Options, Receipt};
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -130,8 +130,7 @@ impl Fixture {
     pub(crate) fn receipts(&self) -> BTreeMap<Name, Receipt> {
         let name = Name::new("assistant").unwrap();
         let pins = parse(&MANIFEST.replace("LISTEN", "127.0.0.1:1")).models[&name].files.clone();
-        let options =
-            Options { threads: NonZeroUsize::MIN, cancel: Cancel::default(), reread: Reread::UseReceipts };
+        let options = Options::new(NonZeroUsize::MIN);
         let source = self.folder.path().join("model.gguf");
         let admission =
             sovai_verifier::admit(&name, &source, &pins, &self.store, &options, &NullReporter).unwrap();

@@ -3,7 +3,7 @@
 use sha2::Digest as _;
 use sovai_core::{FilePin, Name, NullReporter, RelPath, Sha256};
 use sovai_store::Store;
-use sovai_verifier::{Admission, Cancel, Finding, Options, Report, Reread, VerifyError, admit, verify};
+use sovai_verifier::{Admission, Finding, Options, Report, Reread, VerifyError, admit, verify};
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -33,7 +33,7 @@ pub(crate) fn bytes(len: usize, seed: u64) -> Vec<u8> {
 }
 
 pub(crate) fn options(reread: Reread) -> Options {
-    Options { threads: NonZeroUsize::new(2).unwrap(), cancel: Cancel::default(), reread }
+    Options { reread, ..Options::new(NonZeroUsize::new(2).unwrap()) }
 }
 
 impl Drop for Model {

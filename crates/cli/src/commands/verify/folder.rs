@@ -1,6 +1,6 @@
 //! `sovai verify FOLDER|FILE`: its digests, or the comparison with a manifest's pins.
 
-use super::{NO_SIGNATURE, Signatures, Trust, effort, heading, options, receipts, split_pins};
+use super::{NO_SIGNATURE, Signatures, Trust, effort, heading, receipts, split_pins};
 use crate::args::VerifyArgs;
 use crate::ctx::Ctx;
 use crate::error::{CliError, as_data};
@@ -54,7 +54,7 @@ fn kind_of(target: &Path) -> Result<&'static str, CliError> {
 
 /// Digests in the form that `sha256sum --check` reads.
 fn list(args: &VerifyArgs, kind: &'static str, ctx: &Ctx) -> Result<Exit, CliError> {
-    let options = options(&args.reading, ctx)?;
+    let options = args.reading.options(ctx)?;
     let reporter = ctx.reporter();
     let files = sovai_verifier::digest_source(&args.target, &options, &*reporter)?;
     drop(reporter);
@@ -91,7 +91,7 @@ fn compare(args: &VerifyArgs, pins: &Path, kind: &'static str, ctx: &Ctx) -> Res
         return Err(CliError::new(Exit::Refused, why)
             .hint(format!("sovai lock {}", safe_line(&manifest.display().to_string()))));
     };
-    let options = options(&args.reading, ctx)?;
+    let options = args.reading.options(ctx)?;
     let store = receipts(ctx)?;
     let reporter = ctx.reporter();
     let report = sovai_verifier::verify(&args.target, pinned, &options, store.as_ref(), &*reporter)?;

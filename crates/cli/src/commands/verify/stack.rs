@@ -1,6 +1,6 @@
 //! `sovai verify MANIFEST`: every model of a stack against its pins.
 
-use super::{License, NO_SIGNATURE, Signatures, Trust, effort, heading, options, receipts};
+use super::{License, NO_SIGNATURE, Signatures, Trust, effort, heading, receipts};
 use crate::args::VerifyArgs;
 use crate::ctx::Ctx;
 use crate::error::{CliError, as_data};
@@ -152,7 +152,7 @@ fn check<'a>(
     if sources.is_empty() {
         return Ok(Vec::new());
     }
-    let options = options(&args.reading, ctx)?;
+    let options = args.reading.options(ctx)?;
     let store = receipts(ctx)?;
     let reporter = ctx.reporter();
     sources
