@@ -10,6 +10,7 @@
 mod admit;
 mod beneath;
 mod error;
+mod examine;
 mod finding;
 mod hash;
 mod identity;
@@ -26,6 +27,7 @@ mod walk;
 
 pub use admit::{Admission, Receipt, admit};
 pub use error::VerifyError;
+pub use examine::{Examination, FileFact, FormatFinding, LicenseText, Weights, examine};
 pub use finding::{ByteRange, Finding, Kind};
 pub use pace::{Pace, lower_priority};
 pub use passport::{
