@@ -8,6 +8,7 @@
 mod engine;
 mod license;
 mod license_text;
+mod publisher;
 mod suggest;
 mod vendor;
 
@@ -21,5 +22,6 @@ pub use license_text::{
     KnownText, LICENSE_TEXTS_DATA, TextMatch, identify_license_text, known_texts, license_text_digest,
     normalize_license_text,
 };
+pub use publisher::{Hub, Publisher, SignsWeights, hub_of_host, hub_of_scheme, hubs, publisher, publishers};
 pub use suggest::suggest;
 pub use vendor::{DeviceRequest, Vendor, vendor, vendors};
