@@ -2,8 +2,6 @@
 
 mod private;
 mod public;
-#[cfg(test)]
-mod tests;
 
 pub use private::PrivateKey;
 pub(crate) use public::Prehash;

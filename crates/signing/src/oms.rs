@@ -11,8 +11,6 @@ mod legacy;
 mod names;
 mod payload;
 mod resource;
-#[cfg(test)]
-mod tests;
 mod write;
 
 pub use bundle::{Bundle, Material};
@@ -48,9 +46,9 @@ pub enum Compat {
 pub enum HashAlgorithm {
     /// SHA-256, 32 bytes.
     Sha256,
-    /// BLAKE2b, 64 bytes.
+    /// `BLAKE2b`, 64 bytes.
     Blake2b,
-    /// BLAKE3, 32 bytes.
+    /// `BLAKE3`, 32 bytes.
     Blake3,
 }
 

@@ -7,7 +7,6 @@ use crate::json::{self, Limits};
 use crate::statement::STATEMENT_TYPE;
 use crate::text::shorten;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use sovai_core::Sha256;
 use std::borrow::Cow;
@@ -181,9 +180,8 @@ fn no_others(
     known: &[&str],
     leniency: &mut Leniency,
 ) -> Result<(), OmsError> {
-    let members: BTreeMap<Cow<'_, str>, IgnoredAny> = serde_json::from_str(text)
-        .map_err(|error: serde_json::Error| OmsError::Json { place, error: error.into() })?;
-    match members.keys().find(|key| !known.contains(&&***key)) {
+    let members = json::members(text).map_err(OmsError::json(place))?;
+    match members.iter().find(|name| !known.contains(&&***name)) {
         None => Ok(()),
         Some(other) => {
             leniency.allow("unknown-member", || format!("{place} has a member `{}`", shown(other)))
