@@ -6,6 +6,8 @@
 
 mod header;
 
+pub(crate) use header::short;
+
 use crate::data::dtypes;
 use crate::error::{FormatError, Quoted, SafetensorsError};
 use crate::tensors::{Family, TensorMap};

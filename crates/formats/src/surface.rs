@@ -1,7 +1,13 @@
 //! The executable surface: all in a model that can run, or that says what shall run.
 
-use crate::template::TemplatePlace;
+mod config;
+
+pub use config::{Config, MAX_CONFIG, config};
+
+use crate::content::ContentType;
+use crate::template::{Template, TemplatePlace};
 use serde::Serialize;
+use sha2::Digest as _;
 use sovai_core::Sha256;
 
 /// A key of a configuration that names code, with its value: `AutoModel` and `modeling_x.XModel`. Raw text from outside.
@@ -74,4 +80,148 @@ pub struct SurfaceItem {
     pub sha256: Option<Sha256>,
     /// Length in bytes of what the digest is of, else of the file.
     pub bytes: u64,
+}
+
+impl SurfaceItem {
+    /// A chat template.
+    pub fn template(template: &Template) -> Self {
+        Self {
+            path: template.path.clone(),
+            kind: SurfaceKind::ChatTemplate { place: template.place, name: template.name.clone() },
+            sha256: Some(template.sha256),
+            bytes: template.text.len() as u64,
+        }
+    }
+
+    /// Entries of a configuration, with the digest of their lines.
+    pub fn entries(path: &str, kind: SurfaceKind) -> Self {
+        let mut lines = String::new();
+        match &kind {
+            SurfaceKind::AutoMap { entries } | SurfaceKind::CustomPipelines { entries } => {
+                for entry in entries {
+                    lines.push_str(&format!("{}={}\n", entry.key, entry.value));
+                }
+            }
+            _ => lines.push_str("trust_remote_code=true\n"),
+        }
+        let sha256 = Some(Sha256::from_bytes(sha2::Sha256::digest(lines.as_bytes()).into()));
+        Self { path: path.to_owned(), kind, sha256, bytes: lines.len() as u64 }
+    }
+}
+
+/// What a file is on the executable surface, by its content and, for Python, by its name too. Templates, configurations
+/// and ONNX models are read for that: see [`template_place`], [`config`] and [`crate::external_data`].
+pub fn of_content(path: &str, content: ContentType) -> Option<SurfaceKind> {
+    let name = path.rsplit_once('/').map_or(path, |(_, name)| name).to_lowercase();
+    // Engines go by the name here, whatever the bytes look like.
+    if [".py", ".pyw", ".pyi"].iter().any(|end| name.ends_with(end)) {
+        return Some(SurfaceKind::PythonFile);
+    }
+    if [".pyc", ".pyo", ".pyd"].iter().any(|end| name.ends_with(end)) {
+        return Some(SurfaceKind::Executable);
+    }
+    Some(match content {
+        ContentType::Python => SurfaceKind::PythonFile,
+        ContentType::Pickle => SurfaceKind::Pickle,
+        ContentType::TorchZip => SurfaceKind::TorchZip,
+        ContentType::Elf | ContentType::Pe | ContentType::MachO | ContentType::Wasm => {
+            SurfaceKind::Executable
+        }
+        ContentType::Llamafile => SurfaceKind::Llamafile,
+        ContentType::Script => SurfaceKind::Script,
+        ContentType::Hdf5 | ContentType::Keras => SurfaceKind::Keras,
+        ContentType::Zip
+        | ContentType::Npz
+        | ContentType::SevenZip
+        | ContentType::Rar
+        | ContentType::Tar
+        | ContentType::Gzip
+        | ContentType::Bzip2
+        | ContentType::Xz
+        | ContentType::Zstd => SurfaceKind::Archive,
+        _ => return None,
+    })
+}
+
+/// Where a file that is a template as a whole counts as a chat template, and its name.
+pub fn template_place(path: &str, content: ContentType) -> Option<(TemplatePlace, Option<&str>)> {
+    let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
+    let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+    if path.split('/').rev().skip(1).any(|folder| folder == "additional_chat_templates") {
+        return Some((TemplatePlace::Additional, Some(stem)));
+    }
+    match name {
+        "chat_template.jinja" => Some((TemplatePlace::JinjaFile, None)),
+        _ if content == ContentType::Jinja => Some((TemplatePlace::JinjaFile, Some(stem))),
+        _ => None,
+    }
+}
+
+/// The content that a name promises, where a name does; what engines load by name alone.
+pub fn promised(path: &str) -> Option<(&'static str, &'static [ContentType])> {
+    let name = path.rsplit_once('/').map_or(path, |(_, name)| name).to_lowercase();
+    let end = name.rsplit_once('.').map_or("", |(_, end)| end);
+    Some(match end {
+        "safetensors" => ("safetensors", &[ContentType::Safetensors]),
+        "gguf" => ("gguf", &[ContentType::Gguf]),
+        "json" => ("JSON", &[ContentType::Json, ContentType::Text, ContentType::Empty]),
+        "jinja" | "txt" | "md" | "yaml" | "yml" | "toml" | "rst" => (
+            "text",
+            &[
+                ContentType::Text,
+                ContentType::Json,
+                ContentType::Jinja,
+                ContentType::Python,
+                ContentType::Script,
+                ContentType::Empty,
+                // Text of another encoding.
+                ContentType::Unknown,
+            ],
+        ),
+        "npy" => ("npy", &[ContentType::Npy]),
+        "onnx" => ("onnx", &[ContentType::Onnx]),
+        "png" | "jpg" | "jpeg" | "gif" | "webp" => ("an image", &[ContentType::Image]),
+        "pdf" => ("pdf", &[ContentType::Pdf]),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_bytes_both_count() {
+        assert_eq!(of_content("a/modeling_x.py", ContentType::Unknown), Some(SurfaceKind::PythonFile));
+        assert_eq!(of_content("x.safetensors", ContentType::Pickle), Some(SurfaceKind::Pickle));
+        assert_eq!(of_content("README.md", ContentType::Elf), Some(SurfaceKind::Executable));
+        assert_eq!(of_content("__pycache__/a.PYC", ContentType::Unknown), Some(SurfaceKind::Executable));
+        assert_eq!(of_content("README.md", ContentType::Text), None);
+    }
+
+    #[test]
+    fn template_files_are_found_by_place() {
+        let place = |path| template_place(path, ContentType::Text);
+        assert_eq!(place("chat_template.jinja"), Some((TemplatePlace::JinjaFile, None)));
+        assert_eq!(
+            place("additional_chat_templates/rag.jinja"),
+            Some((TemplatePlace::Additional, Some("rag")))
+        );
+        assert_eq!(place("additional_chat_templates"), None);
+        assert_eq!(place("README.md"), None);
+        assert_eq!(
+            template_place("tool.j2", ContentType::Jinja),
+            Some((TemplatePlace::JinjaFile, Some("tool")))
+        );
+    }
+
+    #[test]
+    fn promises_of_names_are_kept_or_not() {
+        let kept = |path, content| promised(path).is_none_or(|(_, kinds)| kinds.contains(&content));
+        assert!(!kept("model.safetensors", ContentType::Pickle));
+        assert!(!kept("config.json", ContentType::TorchZip));
+        assert!(!kept("README.md", ContentType::Elf));
+        assert!(kept("README.md", ContentType::Text));
+        assert!(kept("model.bin", ContentType::Pickle), "a .bin file promises nothing");
+    }
 }
