@@ -2,19 +2,24 @@
 
 use super::PassportFile;
 use crate::finding::{ByteRange, Finding};
+use crate::hash::Outcome;
+use crate::run::steady;
 use crate::walk::Source;
+use sovai_formats::{gguf, safetensors};
+use std::io::{BufReader, Read as _, Seek as _};
 
 /// Most ranges of one file that a finding names.
 const MAX_RANGES: usize = 1000;
 /// Most tensors of one file that a finding names.
 const MAX_TENSORS: usize = 1000;
+/// Longest name of a tensor that a finding repeats, in characters.
+const MAX_NAME: usize = 256;
 
 /// The finding of a file with these damaged chunks, which are sorted and at least one.
 pub(super) fn finding(source: &Source, file: &PassportFile, damaged: &[u64], chunk_size: u64) -> Finding {
     let mut all = ranges(damaged, chunk_size, file.size);
     let bytes = all.iter().map(|range| range.end - range.start).sum();
-    let mut tensors = tensors(source, file, &all);
-    let more_tensors = cut(&mut tensors, MAX_TENSORS);
+    let (tensors, more_tensors) = tensors(source, file, &all);
     let more = cut(&mut all, MAX_RANGES);
     Finding::Damaged { path: file.path.as_str().to_owned(), ranges: all, more, bytes, tensors, more_tensors }
 }
@@ -40,9 +45,47 @@ fn ranges(damaged: &[u64], chunk_size: u64, size: u64) -> Vec<ByteRange> {
     ranges
 }
 
-/// The tensors that lie in damaged ranges, in the order of the file.
-fn tensors(_source: &Source, _file: &PassportFile, _ranges: &[ByteRange]) -> Vec<String> {
-    Vec::new()
+/// The tensors that lie in damaged ranges, in the order of the file, and how many are
+/// left out. None of a file whose header is damaged too: then
+/// nothing says where they lie.
+fn tensors(source: &Source, file: &PassportFile, ranges: &[ByteRange]) -> (Vec<String>, u64) {
+    let none = (Vec::new(), 0);
+    let read = steady(source, &file.path, file.size, |mut input| {
+        let mut magic = [0; 4];
+        let is_gguf = input.read_exact(&mut magic).is_ok() && magic == *b"GGUF";
+        if input.rewind().is_err() {
+            return Ok(Outcome::OtherLength);
+        }
+        let mut reader = BufReader::new(input);
+        let map = if is_gguf {
+            gguf::parse(&mut reader, file.size).map(|header| header.tensors)
+        } else {
+            safetensors::read(&mut reader, file.size).map(|header| header.tensors)
+        };
+        // What is neither, or breaks a rule, has no tensors that could be named.
+        Ok(map.map_or(Outcome::OtherLength, Outcome::Digest))
+    });
+    let Ok(Ok((map, _))) = read else { return none };
+    if ranges.first().is_none_or(|first| first.start < map.header().end) {
+        return none;
+    }
+    let (mut names, mut more) = none;
+    let mut last = None;
+    for range in ranges {
+        for tensor in map.at(range.start..range.end) {
+            // A tensor that reaches from one range into the next is one tensor.
+            if last == Some(tensor.range()) {
+                continue;
+            }
+            last = Some(tensor.range());
+            if names.len() < MAX_TENSORS {
+                names.push(tensor.name().chars().take(MAX_NAME).collect());
+            } else {
+                more += 1;
+            }
+        }
+    }
+    (names, more)
 }
 
 #[cfg(test)]

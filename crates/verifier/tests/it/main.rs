@@ -7,6 +7,7 @@ mod common;
 mod crash;
 mod findings;
 mod hub;
+mod passport;
 mod property;
 mod receipts;
 mod remainder;
