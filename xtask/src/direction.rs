@@ -57,7 +57,8 @@ const RULES: &[Rule] = &[
     },
     Rule {
         package: "sovai-verifier",
-        may_use: &["sovai-core", "sovai-formats", "sovai-store"],
+        // From `sovai-signing` it takes the list of files that a signature speaks for.
+        may_use: &["sovai-core", "sovai-formats", "sovai-signing", "sovai-store"],
         never: &[ASYNC, TERMINAL],
     },
     Rule {

@@ -74,6 +74,9 @@ fn parts(finding: &Finding) -> (&'static str, Option<String>, Option<String>) {
         Finding::Symlink { target, .. } => {
             ("symbolic link", a_file(), Some(format!("a symbolic link to {target}")))
         }
+        Finding::Piece { expected, found, .. } => {
+            ("wrong bytes in a piece", Some(expected.clone()), Some(found.clone()))
+        }
         Finding::Mount { .. } => ("mount inside the source", a_file(), Some("a mount".to_owned())),
         Finding::BlobName { expected, found, .. } => {
             ("not what the hub named it", Some(expected.clone()), Some(found.clone()))

@@ -109,6 +109,9 @@ pub enum Finding {
         tensors: Vec<String>,
         more_tensors: u64,
     },
+    /// A piece of a file has other bytes than a signature says; digests with their algorithm, as `blake2b:...`. Also for
+    /// whole files, where that is not SHA-256. At most 20 of one file are told.
+    Piece { path: String, range: ByteRange, expected: String, found: String },
     /// The store's own copy of a file has other bytes, and there is no source to take them from again.
     StoredDamaged { path: String, expected: Sha256, found: Option<Sha256> },
 }
@@ -137,6 +140,7 @@ impl Finding {
             | Self::Damaged { path, .. }
             | Self::Symlink { path, .. }
             | Self::Mount { path }
+            | Self::Piece { path, .. }
             | Self::BlobName { path, .. }
             | Self::NotRegular { path, .. }
             | Self::BadName { path, .. }
@@ -176,6 +180,9 @@ impl fmt::Display for Finding {
             }
             Self::Damaged { .. } => write!(f, "`{path}` is damaged at {}", self.damage().unwrap_or_default()),
             Self::Symlink { target, .. } => write!(f, "`{path}` is a symbolic link to `{target}`"),
+            Self::Piece { range, expected, found, .. } => {
+                write!(f, "`{path}` has other bytes in {range}: expected {expected}, found {found}")
+            }
             Self::Mount { .. } => write!(f, "`{path}` is a mount inside the source"),
             Self::BlobName { expected, found, .. } => {
                 write!(f, "`{path}` is not what the hub named it: expected {expected}, found {found}")

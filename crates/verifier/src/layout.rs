@@ -20,7 +20,7 @@ use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Read as _;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// How the folder of a model's repository begins.
 const REPOSITORY: &str = "models--";
@@ -44,6 +44,8 @@ pub(crate) struct Snapshot {
     pub(crate) root: OwnedFd,
     /// Its name, a commit of the hub.
     pub(crate) commit: String,
+    /// The snapshot's folder, its real path.
+    pub(crate) path: PathBuf,
     blobs: Option<Blobs>,
 }
 
@@ -90,7 +92,8 @@ impl Snapshot {
             Err(Errno::NOENT) => None,
             Err(error) => return Err(failed(error)),
         };
-        Ok(Some(Self { root, commit, blobs }))
+        let path = folder.join(SNAPSHOTS).join(&commit);
+        Ok(Some(Self { root, commit, path, blobs }))
     }
 
     /// The name of the blob that a link in the snapshot's folder `parents` leads to; nothing for any other link.

@@ -3,9 +3,12 @@
 //! [`verify`] reads only; [`admit`] also brings the bytes into the store while it hashes them, and hands out a
 //! [`Receipt`], which is the only proof that later steps take; [`digest_source`] makes pins from a source.
 //!
+//! [`verify_signed`] compares a source with the list of files that a signature speaks for.
+//!
 //! Invariants: findings are data ([`Finding`]), an `Err` means that the check could not be done. No link is followed out
-//! of a source (the links of a hub's cache lead to its own blobs), nothing but regular files is read, and no read can block on a pipe. Memory does not grow with the size of
-//! files. What is committed to the store is exactly what was hashed. This crate is synchronous, and never prints.
+//! of a source (the links of a hub's cache lead to its own blobs), nothing but regular files is read, and no read can
+//! block on a pipe. Memory does not grow with the size of files. What is committed to the store is exactly what was
+//! hashed. This crate is synchronous, and never prints.
 
 mod admit;
 mod beneath;
@@ -21,6 +24,7 @@ mod passport;
 mod receipts;
 mod remainder;
 mod run;
+mod signed;
 mod tree;
 mod verity;
 mod walk;
@@ -36,6 +40,7 @@ pub use passport::{
 };
 pub use remainder::{GENERAL, MAX_LISTED, Reason, Remainder, Remainders, remainder};
 pub use run::{Report, digest_source, verify};
+pub use signed::{SignedList, SignedReport, verify_signed};
 pub use tree::Blake3;
 pub use walk::Links;
 

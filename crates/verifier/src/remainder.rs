@@ -2,7 +2,6 @@
 
 use crate::Options;
 use crate::error::VerifyError;
-use crate::layout::is_hub_metadata;
 use crate::run::{checked, compare};
 use crate::walk::{Entry, Link, Source, Walked};
 use serde::{Deserialize, Serialize};
@@ -117,24 +116,23 @@ impl Default for Remainders {
 }
 
 impl Remainders {
-    /// What of a walked source is not covered whatever its pins are.
-    pub(crate) fn of(walked: &Walked) -> Self {
+    /// What of a walked source is not covered; `reason` says why a file's bytes are not, if they are not.
+    pub(crate) fn of(walked: &Walked, reason: impl Fn(&Entry) -> Option<Reason>) -> Self {
         let mut all = Self::default();
         for entry in walked.files.values() {
-            if is_hub_metadata(entry.path.as_str()) {
-                all.add(entry.path.as_str(), Reason::HubMetadata, None);
-            } else {
-                all.add_traits(entry);
+            match reason(entry) {
+                Some(reason) => all.add(entry.path.as_str(), reason, None),
+                None => all.add_traits(entry),
             }
         }
         for folder in empty_folders(walked) {
             all.add(folder, Reason::EmptyFolder, None);
         }
-        all.sort();
+        all.items.sort_unstable();
         all
     }
 
-    pub(crate) fn add(&mut self, path: &str, reason: Reason, detail: Option<String>) {
+    fn add(&mut self, path: &str, reason: Reason, detail: Option<String>) {
         let count = self.counts.entry(reason).or_insert(0);
         if *count < MAX_LISTED as u64 {
             self.items.push(Remainder { path: path.to_owned(), reason, detail });
@@ -154,10 +152,6 @@ impl Remainders {
         if let Some(Link::Inside(target)) = entry.link.as_deref() {
             self.add(path, Reason::Link, Some(target.clone()));
         }
-    }
-
-    pub(crate) fn sort(&mut self) {
-        self.items.sort_unstable();
     }
 }
 

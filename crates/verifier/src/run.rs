@@ -7,7 +7,7 @@ use crate::hash::{Outcome, Progress, Reading, hash, pool};
 use crate::identity::{FsId, Identity, is_regular, settle, size, unchanged};
 use crate::layout::{self, BlobName, MAX_GIT_BLOB, is_hub_metadata};
 use crate::receipts::SourceReceipts;
-use crate::remainder::Remainders;
+use crate::remainder::{Reason, Remainders};
 use crate::walk::{Entry, Link, Source, Walked, open_finding};
 use rustix::fs::Stat;
 use sovai_core::{Event, EventKind, FilePin, PathSet, RelPath, Reporter, Sha256, Step};
@@ -252,7 +252,10 @@ pub(crate) fn compare<'a>(
         });
     }
     let walked = source.walk(&options.cancel)?;
-    let remainder = Remainders::of(&walked);
+    let remainder = Remainders::of(&walked, |entry| {
+        let is_note = is_hub_metadata(entry.path.as_str()) && !is_pinned(pins, &entry.path);
+        is_note.then_some(Reason::HubMetadata)
+    });
     let Walked { mut files, folders, mut findings } = walked;
     let told: BTreeSet<String> = findings.iter().map(|finding| finding.subject().to_owned()).collect();
     let mut notes = Vec::new();
@@ -298,7 +301,12 @@ pub(crate) fn compare<'a>(
     Ok(Checked { findings, work, notes, remainder })
 }
 
-fn note(subject: &str, message: String) -> Event {
+/// Whether a path is in pins that are sorted.
+fn is_pinned(pins: &[FilePin], path: &RelPath) -> bool {
+    pins.binary_search_by(|pin| pin.path.cmp(path)).is_ok()
+}
+
+pub(crate) fn note(subject: &str, message: String) -> Event {
     Event::new(EventKind::Note, Step::Verify, subject).message(message)
 }
 

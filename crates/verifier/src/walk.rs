@@ -130,6 +130,18 @@ impl Source {
         self.single.as_ref().map(|name| name.to_string_lossy().into_owned())
     }
 
+    /// The real path of the folder that paths of the source start at; nothing where it is gone.
+    pub(crate) fn real(&self) -> Option<PathBuf> {
+        match (&self.snapshot, &self.single) {
+            (Some(snapshot), _) => Some(snapshot.path.clone()),
+            (None, None) => fs_err::canonicalize(&self.path).ok(),
+            (None, Some(_)) => {
+                let parent = self.path.parent().filter(|parent| *parent != Path::new(""));
+                fs_err::canonicalize(parent.unwrap_or(Path::new("."))).ok()
+            }
+        }
+    }
+
     /// Of a hub's cache: the commit whose snapshot is the source.
     pub(crate) fn commit(&self) -> Option<&str> {
         self.snapshot.as_ref().map(|snapshot| snapshot.commit.as_str())

@@ -11,5 +11,6 @@ mod passport;
 mod property;
 mod receipts;
 mod remainder;
+mod signed;
 mod space;
 mod stored;
