@@ -90,7 +90,7 @@ const RULES: &[Rule] = &[
     Rule { package: "sovai-stub-engine", may_use: &[], never: &[TERMINAL, ENGINE] },
     Rule { package: "sovai-e2e", may_use: &[], never: &[ENGINE] },
     Rule { package: "sovai-bench", may_use: &[], never: &[ENGINE] },
-    Rule { package: "xtask", may_use: &["sovai", "sovai-manifest"], never: &[] },
+    Rule { package: "xtask", may_use: &["sovai", "sovai-manifest", "sovai-policy"], never: &[] },
 ];
 
 /// Ordinary dependencies between packages, by name. Two versions of one crate are one node.

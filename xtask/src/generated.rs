@@ -27,6 +27,7 @@ fn documents() -> Vec<Document> {
         whole("docs/schema/sovai-lock-v1.schema.json", format!("{:#}\n", sovai_manifest::lock_schema())),
         whole("docs/schema/sovai-policy-v1.schema.json", format!("{:#}\n", sovai_manifest::policy_schema())),
         section("docs/policy.md", "fields", sovai_manifest::policy_fields_markdown()),
+        section("docs/policy.md", "rules", sovai_policy::rules_markdown()),
         section("docs/manifest.md", "fields", sovai_manifest::fields_markdown()),
         section("docs/manifest.md", "rules", sovai_manifest::rules_markdown()),
         section("docs/exit-codes.md", "exit-codes", sovai::table_markdown()),

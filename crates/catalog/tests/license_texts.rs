@@ -1,5 +1,7 @@
 //! Licence texts against their source: the texts that the `spdx` crate has from the SPDX list.
 
+#![expect(clippy::unwrap_used, reason = "what a test cannot do is a failed test")]
+
 use sovai_catalog::{
     LICENSE_TEXTS_DATA, TextMatch, identify_license_text, license_text_digest, normalize_license_text,
 };

@@ -18,8 +18,10 @@ use std::sync::OnceLock;
 
 pub(crate) use cross::policy as check;
 
-/// Words for kinds of content, as `formats.allow` and `formats.deny` name them.
+/// Words for kinds of content, as `formats.allow` and `formats.deny` name them: those of `sovai_formats::ContentType`
+/// but `unknown`, for which `formats.unknown` is.
 pub const FORMAT_WORDS: &[&str] = &[
+    "empty",
     "safetensors",
     "gguf",
     "json",
@@ -30,16 +32,28 @@ pub const FORMAT_WORDS: &[&str] = &[
     "torch-zip",
     "zip",
     "seven-zip",
+    "rar",
     "tar",
     "gzip",
+    "bzip2",
+    "xz",
+    "zstd",
     "elf",
+    "pe",
+    "mach-o",
+    "wasm",
     "llamafile",
     "onnx",
+    "tf-lite",
     "hdf5",
-    "git-lfs-pointer",
+    "keras",
     "npy",
+    "npz",
     "sentence-piece",
+    "git-lfs-pointer",
     "script",
+    "image",
+    "pdf",
 ];
 
 /// The text of the built-in policy.

@@ -138,10 +138,13 @@ fn licenses(node: Part<'_>) -> Option<LicenseRules> {
     let known = list(key(node, "texts"), |entry| {
         Some((parse_sha256(entry.get("sha256")?.text()?).ok()?, text(entry.get("id")?)?))
     })?;
+    let allow = texts(key(node, "allow"))?;
+    // Where only some are allowed, none at all is not.
+    let unknown = if allow.is_some() { Reaction::Refuse } else { Reaction::Warn };
     Some(LicenseRules {
-        allow: texts(key(node, "allow"))?,
+        allow,
         deny: list(key(node, "deny"), text)?,
-        unknown: reaction(node, "unknown", Reaction::Warn)?,
+        unknown: reaction(node, "unknown", unknown)?,
         text: reaction(node, "text", Reaction::Ignore)?,
         mismatch: reaction(node, "mismatch", Reaction::Refuse)?,
         texts: known.into_iter().collect(),
@@ -156,7 +159,8 @@ fn usage(node: Part<'_>) -> Option<UsageRules> {
 }
 
 /// What engines here load, and the text that comes with it.
-const USUAL_FORMATS: [&str; 7] = ["safetensors", "gguf", "json", "text", "jinja", "python", "sentence-piece"];
+const USUAL_FORMATS: [&str; 10] =
+    ["safetensors", "gguf", "json", "text", "jinja", "python", "sentence-piece", "image", "pdf", "empty"];
 
 fn formats(node: Part<'_>) -> Option<FormatRules> {
     Some(FormatRules {

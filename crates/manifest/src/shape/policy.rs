@@ -195,7 +195,11 @@ static LICENSES: Object = Object {
             "Only these: SPDX ids and `LicenseRef-...`. Everything that is not denied when left out.",
         ),
         optional("deny", list(&Shape::Scalar(Format::LicenseId)), "Never these, also when `allow` has them."),
-        optional("unknown", one(REACTION), "What follows when no licence is known."),
+        optional(
+            "unknown",
+            one(REACTION),
+            "What follows when no licence is known. Where `allow` is given and this is not: `refuse`.",
+        ),
         optional(
             "text",
             one(Format::OneOf(&["required", "warn", "ignore"])),
