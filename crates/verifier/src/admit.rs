@@ -8,6 +8,7 @@ use crate::identity::settle;
 use crate::receipts::{BlobReceipts, SourceReceipts};
 use crate::remainder::Remainders;
 use crate::run::{Checked, Read, Report, Work, checked, compare, judge, largest_first, paths, read_file};
+use crate::verity::kernel::SealError;
 use crate::walk::Source;
 use rustix::fs::{Mode, OFlags};
 use sovai_core::{Event, EventKind, FilePin, Name, Reporter, Sha256, Step};
@@ -193,7 +194,9 @@ impl Run<'_> {
                 remainder: Remainders::default(),
             },
         };
-        notes.into_iter().for_each(|note| self.reporter.report(note));
+        for note in notes {
+            self.reporter.report(note);
+        }
         // A source that lacks a file or has one too many gives no model: then nothing is copied, only read.
         let may_copy = findings.is_empty();
 
@@ -384,8 +387,27 @@ impl Run<'_> {
                 .collect();
             if lost.is_empty() {
                 self.store.make_tree(lock, &self.artifact.digest, self.pins)?;
+                self.seal(blobs)?;
             }
             Ok(lost)
         })
+    }
+
+    /// Where the store's file system has fs-verity, the kernel holds the model's blobs unchangeable from now on. Without it
+    /// nothing is lost but that, so it is no error.
+    fn seal(&self, blobs: &mut BlobReceipts<'_>) -> Result<(), VerifyError> {
+        for digest in self.digests() {
+            self.options.cancel.check()?;
+            let (kind, error) = match blobs.seal(&digest) {
+                Ok(()) => continue,
+                Err(error @ SealError::Unsupported) => (EventKind::Skipped, error),
+                Err(error) => (EventKind::Note, error),
+            };
+            let event = Event::new(kind, Step::Store, self.artifact.digest.hex());
+            self.reporter
+                .report(event.message(format!("{error}; receipts alone tell that blobs did not change")));
+            break;
+        }
+        Ok(())
     }
 }

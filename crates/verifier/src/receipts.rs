@@ -5,6 +5,7 @@
 //! is read again.
 
 use crate::identity::{FsId, Identity};
+use crate::verity::kernel::{SealError, measure, seal};
 use crate::walk::identity_at;
 use rustix::fs::{Mode, OFlags};
 use serde::de::DeserializeOwned;
@@ -46,6 +47,9 @@ struct Document<T: Ord> {
 struct Entry {
     sha256: Sha256,
     state: Identity,
+    /// Of a blob that the kernel holds unchangeable: the fs-verity digest that it must have.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    verity: Option<Sha256>,
 }
 
 /// The receipts of one source, by path in it.
@@ -73,7 +77,7 @@ impl SourceReceipts {
     }
 
     fn set(&mut self, path: &str, state: Identity, sha256: Sha256) {
-        let entry = Entry { sha256, state };
+        let entry = Entry { sha256, state, verity: None };
         self.changed |= self.entries.insert(path.to_owned(), entry) != Some(entry);
     }
 
@@ -106,7 +110,9 @@ pub(crate) struct BlobReceipts<'a> {
     store: &'a Store,
     /// Nothing where the store's file system cannot vouch for its files: then there are no receipts.
     fs: Option<FsId>,
-    on_disk: BTreeMap<Sha256, Identity>,
+    on_disk: BTreeMap<Sha256, (Identity, Option<Sha256>)>,
+    /// Blobs that have fs-verity, and the digest that the kernel measured then.
+    sealed: BTreeMap<Sha256, Sha256>,
     /// Blobs that are known to be good, in the state in which they are.
     known: BTreeMap<Sha256, Option<Identity>>,
 }
@@ -117,15 +123,19 @@ impl<'a> BlobReceipts<'a> {
         let fs = open_folder(store.root()).and_then(FsId::of);
         let entries: BTreeMap<Sha256, Entry> =
             load(&store.receipts().join("blobs.json"), DocumentKind::BlobReceipts).unwrap_or_default();
-        let on_disk: BTreeMap<_, _> =
-            entries.iter().filter(|(d, e)| **d == e.sha256).map(|(d, e)| (*d, e.state)).collect();
-        let mut loaded = Self { store, fs, on_disk, known: BTreeMap::new() };
-        loaded.known = loaded
-            .on_disk
+        let on_disk: BTreeMap<_, _> = entries
             .iter()
-            .filter(|(digest, state)| loaded.state(digest).as_ref() == Some(state))
-            .map(|(digest, state)| (*digest, Some(*state)))
+            .filter(|(digest, entry)| **digest == entry.sha256)
+            .map(|(digest, entry)| (*digest, (entry.state, entry.verity)))
             .collect();
+        let mut loaded = Self { store, fs, on_disk, sealed: BTreeMap::new(), known: BTreeMap::new() };
+        for (digest, (state, verity)) in &loaded.on_disk {
+            let is_sealed = verity.is_none_or(|verity| measure(&store.blob(digest)) == Some(verity));
+            if is_sealed && loaded.state(digest).as_ref() == Some(state) {
+                loaded.known.insert(*digest, Some(*state));
+                loaded.sealed.extend(verity.map(|verity| (*digest, verity)));
+            }
+        }
         loaded
     }
 
@@ -144,8 +154,19 @@ impl<'a> BlobReceipts<'a> {
         self.known.insert(*digest, state);
     }
 
+    /// Lets the kernel hold a good blob unchangeable, where the file system can. Called inside [`Self::across`]: it may
+    /// change ctime.
+    pub(crate) fn seal(&mut self, digest: &Sha256) -> Result<(), SealError> {
+        if self.is_good(digest) && !self.sealed.contains_key(digest) {
+            let verity = seal(&self.store.blob(digest))?;
+            self.sealed.insert(*digest, verity);
+        }
+        Ok(())
+    }
+
     /// Nothing is known of the blob any more.
     pub(crate) fn forget(&mut self, digest: &Sha256) {
+        self.sealed.remove(digest);
         self.known.remove(digest);
     }
 
@@ -170,8 +191,12 @@ impl<'a> BlobReceipts<'a> {
 
     /// Writes them down, if there is news; waits until the files have settled, so that no later change can hide.
     pub(crate) fn save(mut self) -> Result<(), StoreError> {
-        let states = |known: &BTreeMap<Sha256, Option<Identity>>| -> BTreeMap<Sha256, Identity> {
-            known.iter().filter_map(|(digest, state)| Some((*digest, (*state)?))).collect()
+        let sealed = std::mem::take(&mut self.sealed);
+        let states = |known: &BTreeMap<Sha256, Option<Identity>>| -> BTreeMap<_, _> {
+            known
+                .iter()
+                .filter_map(|(digest, state)| Some((*digest, ((*state)?, sealed.get(digest).copied()))))
+                .collect()
         };
         if states(&self.known) == self.on_disk {
             return Ok(());
@@ -183,7 +208,7 @@ impl<'a> BlobReceipts<'a> {
             .retain(|digest, state| state.is_some_and(|s| s.is_settled(now)) && self.state(digest) == *state);
         let entries = states(&known)
             .into_iter()
-            .map(|(digest, state)| (digest, Entry { sha256: digest, state }))
+            .map(|(digest, (state, verity))| (digest, Entry { sha256: digest, state, verity }))
             .collect();
         save(&self.store.receipts().join("blobs.json"), DocumentKind::BlobReceipts, None, entries)
     }

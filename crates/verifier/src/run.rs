@@ -69,7 +69,9 @@ pub fn verify(
     let pins = checked(source, pins)?;
     let opened = Source::open(source)?;
     let Checked { mut findings, work, notes, remainder } = compare(&opened, &pins, options)?;
-    notes.into_iter().for_each(|note| reporter.report(note));
+    for note in notes {
+        reporter.report(note);
+    }
     let mut receipts = store.map(|store| SourceReceipts::load(store, source));
     let mut jobs: Vec<&Work<'_>> = work
         .iter()

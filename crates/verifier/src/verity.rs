@@ -4,6 +4,8 @@
 //! bytes, no salt. Each block is padded with zeros and hashed; 128 digests make a block of the next level; the one digest
 //! of the last level is the root (of an empty file: zeros). The file's digest is SHA-256 over the descriptor.
 
+pub(crate) mod kernel;
+
 use sha2::Digest as _;
 use sovai_core::Sha256;
 

@@ -145,3 +145,19 @@ fn a_second_model_with_a_shared_file_leaves_the_first_ones_receipts_good() {
     assert_eq!(first.admitted().hashed, 0);
     assert_eq!(fs_err::metadata(store.blob(&first.pins[0].sha256)).unwrap().nlink(), 3);
 }
+
+#[test]
+fn a_blob_without_the_fs_verity_that_its_receipt_names_is_read_again() {
+    let model = Model::usual();
+    model.admitted();
+    let path = model.store().receipts().join("blobs.json");
+    let mut receipts: serde_json::Value = serde_json::from_slice(&fs_err::read(&path).unwrap()).unwrap();
+    let large = &model.pins[1];
+    let entry = &mut receipts["entries"][large.sha256.to_string()];
+    assert!(entry.is_object());
+    // No file has the digest of its own SHA-256 as fs-verity digest.
+    entry["verity"] = large.sha256.to_string().into();
+    fs_err::write(&path, serde_json::to_vec(&receipts).unwrap()).unwrap();
+    assert_eq!(model.admitted().hashed, large.size);
+    assert_eq!(model.admitted().hashed, 0);
+}
