@@ -12,6 +12,7 @@ mod error;
 mod exit;
 mod findings;
 mod input;
+mod keys;
 mod manifest;
 mod output;
 mod reading;

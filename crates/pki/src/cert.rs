@@ -339,6 +339,11 @@ impl fmt::Display for San {
     }
 }
 
+/// The public key of a certificate in DER: SPKI DER. Nothing is judged.
+pub fn public_key(der: &[u8]) -> Result<Vec<u8>, PkiError> {
+    Certificate::read(der, "the certificate".to_owned())?.spki_der()
+}
+
 /// Certificates from a file: DER, or PEM with one or more of them.
 ///
 /// Gives DER, in the file's order. `what` names the file in messages. At most 80 certificates of 64 KiB are read, and

@@ -14,7 +14,7 @@ mod stamp;
 mod time;
 mod verify;
 
-pub use cert::{Parted, read_certificates, split_roots};
+pub use cert::{Parted, public_key, read_certificates, split_roots};
 pub use error::{PkiError, StampError};
 pub use request::{
     Judged, MAX_ANCHORS, MAX_CERTIFICATE, MAX_CHAIN, MAX_CRL, MAX_CRLS, MAX_STAMP, MAX_STAMPS, Pin, Request,

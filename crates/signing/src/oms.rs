@@ -15,7 +15,7 @@ mod write;
 
 pub use bundle::{Bundle, Material};
 pub use error::OmsError;
-pub use write::{SignRequest, sign};
+pub use write::{SignRequest, root_digest, sign};
 
 use crate::text::to_hex;
 use sovai_core::{RelPath, Sha256};

@@ -39,7 +39,7 @@ pub use passport::{
     digest_files, make_passport, verify_against, verify_against_trusted,
 };
 pub use remainder::{GENERAL, MAX_LISTED, Reason, Remainder, Remainders, remainder};
-pub use run::{Report, digest_source, verify};
+pub use run::{Report, digest_source, digest_source_except, verify};
 pub use signed::{SignedList, SignedReport, verify_signed};
 pub use tree::Blake3;
 pub use walk::Links;

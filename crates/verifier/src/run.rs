@@ -106,8 +106,25 @@ pub fn digest_source(
     options: &Options,
     reporter: &dyn Reporter,
 ) -> Result<Vec<FilePin>, VerifyError> {
+    digest_source_except(source, &[], options, reporter)
+}
+
+/// Like [`digest_source`], without the files that are, or lie under, one of `ignored`. These are not read; what could not
+/// be verified later is refused among them too.
+pub fn digest_source_except(
+    source: &Path,
+    ignored: &[RelPath],
+    options: &Options,
+    reporter: &dyn Reporter,
+) -> Result<Vec<FilePin>, VerifyError> {
     let opened = Source::open(source)?;
-    let files = walk_fit(&opened, source, options)?;
+    let mut files = walk_fit(&opened, source, options)?;
+    let ignored: BTreeSet<&str> = ignored.iter().map(RelPath::as_str).collect();
+    files.retain(|entry| {
+        let path = entry.path.as_str();
+        let mut folders = path.match_indices('/').filter_map(|(at, _)| path.get(..at));
+        !ignored.contains(path) && !folders.any(|folder| ignored.contains(folder))
+    });
     let jobs = largest_entries(&files);
     let progress = Progress::new(reporter, jobs.iter().fold(0, |sum, entry| sum.saturating_add(entry.size)));
     let results = pool(&jobs, options, |entry, buffer| {

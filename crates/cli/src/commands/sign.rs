@@ -1,11 +1,30 @@
 //! `sovai sign`: signatures over models and statements.
 
-use crate::args::SignArgs;
+pub(super) mod model;
+mod output;
+
+use crate::args::{SignArgs, SignCommand};
 use crate::ctx::Ctx;
 use crate::error::CliError;
 use crate::exit::Exit;
 
 /// Runs the command.
-pub(crate) fn run(_args: &SignArgs, _ctx: &Ctx) -> Result<Exit, CliError> {
-    Err(CliError::new(Exit::Internal, "not built yet"))
+pub(crate) fn run(args: &SignArgs, ctx: &Ctx) -> Result<Exit, CliError> {
+    match &args.command {
+        SignCommand::Model { dir, signer, signature, certificate, chain, ignore, threads } => {
+            let job = model::Job {
+                dir,
+                signer,
+                signature,
+                certificate: certificate.as_deref(),
+                chain,
+                ignore,
+                threads: *threads,
+            };
+            model::run(&job, ctx)
+        }
+        SignCommand::Passport { .. } | SignCommand::Revocations { .. } => {
+            Err(CliError::new(Exit::Internal, "not built yet"))
+        }
+    }
 }

@@ -5,6 +5,8 @@ use crate::exit::Exit;
 use serde_json::Value;
 use sovai_deployer::engine::EngineError;
 use sovai_gateway::GatewayError;
+use sovai_pki::PkiError;
+use sovai_signing::oms::OmsError;
 use sovai_store::StoreError;
 use sovai_verifier::{Finding, VerifyError};
 
@@ -74,6 +76,29 @@ impl From<VerifyError> for CliError {
 pub(crate) fn as_data(findings: &[Finding]) -> Vec<Value> {
     // Strings and numbers alone: that cannot fail.
     findings.iter().filter_map(|finding| serde_json::to_value(finding).ok()).collect()
+}
+
+impl From<OmsError> for CliError {
+    fn from(error: OmsError) -> Self {
+        let new = Self::wrap(Exit::Refused, &error);
+        match &error {
+            OmsError::WrongMethod { expected: "key", .. } => {
+                new.hint("name the trust anchors of its certificates instead of a key")
+            }
+            OmsError::WrongMethod { .. } => new.hint("name the signer's public key instead of trust anchors"),
+            OmsError::WrongHint { .. } | OmsError::WrongKeyBytes => {
+                new.hint("check that the public key is the signer's")
+            }
+            OmsError::Keyless => new.hint("ask the signer for a signature by a key or a certificate"),
+            _ => new,
+        }
+    }
+}
+
+impl From<PkiError> for CliError {
+    fn from(error: PkiError) -> Self {
+        Self::wrap(Exit::Refused, &error)
+    }
 }
 
 impl From<EngineError> for CliError {

@@ -5,7 +5,7 @@ use super::{Bundle, Compat, MAX_RESOURCES, MEDIA_TYPE, OmsError, PREDICATE_TYPE}
 use crate::dsse::pae;
 use crate::keys::PrivateKey;
 use crate::statement::{PAYLOAD_TYPE, STATEMENT_TYPE};
-use crate::text::{to_base64, to_hex};
+use crate::text::to_base64;
 use serde_json::json;
 use sha2::Digest as _;
 use sovai_core::{RelPath, Sha256};
@@ -26,6 +26,22 @@ pub struct SignRequest<'a> {
     pub chain: Option<Vec<Vec<u8>>>,
 }
 
+/// OMS' identity of a model: SHA-256 over the digests of its files, in the order of their names' code points.
+pub fn root_digest(files: &[(RelPath, Sha256)]) -> Sha256 {
+    let mut root = sha2::Sha256::new();
+    for (_, digest) in ordered(files) {
+        root.update(digest.as_bytes());
+    }
+    Sha256::from_bytes(root.finalize().into())
+}
+
+fn ordered(files: &[(RelPath, Sha256)]) -> Vec<&(RelPath, Sha256)> {
+    let mut files: Vec<_> = files.iter().collect();
+    // Byte order of UTF-8 is code point order.
+    files.sort_unstable_by_key(|(path, _)| path);
+    files
+}
+
 /// Signs. What comes out was read back and verified, so that nothing is written that would be refused.
 pub fn sign(request: SignRequest<'_>) -> Result<Vec<u8>, OmsError> {
     let public = request.key.public();
@@ -38,19 +54,14 @@ pub fn sign(request: SignRequest<'_>) -> Result<Vec<u8>, OmsError> {
     if request.files.len() > MAX_RESOURCES {
         return Err(OmsError::TooManyResources);
     }
-    let mut files: Vec<&(RelPath, Sha256)> = request.files.iter().collect();
-    // Byte order of UTF-8 is code point order.
-    files.sort_unstable_by_key(|(path, _)| path);
-    let mut root = sha2::Sha256::new();
-    let mut resources = Vec::with_capacity(files.len());
-    for (path, digest) in files {
-        root.update(digest.as_bytes());
-        resources.push(json!({ "algorithm": "sha256", "digest": digest.hex(), "name": path }));
-    }
+    let resources: Vec<_> = ordered(request.files)
+        .into_iter()
+        .map(|(path, digest)| json!({ "algorithm": "sha256", "digest": digest.hex(), "name": path }))
+        .collect();
     let ignored: BTreeSet<&RelPath> = request.ignore_paths.iter().collect();
     let statement = json!({
         "_type": STATEMENT_TYPE,
-        "subject": [{ "name": request.model_name, "digest": { "sha256": to_hex(&root.finalize()) } }],
+        "subject": [{ "name": request.model_name, "digest": { "sha256": root_digest(request.files).hex() } }],
         "predicateType": PREDICATE_TYPE,
         "predicate": {
             "resources": resources,
