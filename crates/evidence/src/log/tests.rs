@@ -36,7 +36,7 @@ impl Site {
     }
 
     fn put(&self, lines: &[String]) {
-        let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        let text = lines.join("\n") + "\n";
         fs_err::write(self.log.path(), text).unwrap();
     }
 }

@@ -50,7 +50,7 @@ pub enum Flaw {
     Signature,
     #[error("it has number {found}, expected {expected}: a line was removed, added or moved")]
     Number { expected: u64, found: u64 },
-    #[error("it names {} as the line before, expected {}: that line was changed, removed or moved", shown(.found), shown(.expected))]
+    #[error("it names {} as the line before, expected {}: that line was changed, removed or moved", shown(.found.as_ref()), shown(.expected.as_ref()))]
     Previous { expected: Option<Sha256>, found: Option<Sha256> },
     #[error("the log ends here, but {expected} lines were written")]
     CutOff { expected: u64 },
@@ -64,8 +64,8 @@ pub enum Flaw {
     Torn(u64),
 }
 
-fn shown(digest: &Option<Sha256>) -> String {
-    digest.map_or_else(|| "none".to_owned(), |digest| digest.to_string())
+fn shown(digest: Option<&Sha256>) -> String {
+    digest.map_or_else(|| "none".to_owned(), ToString::to_string)
 }
 
 impl Flaw {

@@ -1,0 +1,193 @@
+//! How strongly a model's origin is proven, why, and what is missing for more.
+
+mod judge;
+#[cfg(test)]
+mod tests;
+
+use crate::blob::GitBlob;
+use crate::quorum::Why;
+use crate::role::Role;
+use crate::store::TrustStore;
+use crate::witness::Witnesses;
+use serde::Serialize;
+use sovai_core::{FilePin, RelPath, Sha256, TrustLevel};
+use sovai_signing::KeyId;
+use std::collections::BTreeMap;
+
+/// Codes of what the judgement of a level says besides the level.
+pub mod codes {
+    /// A model, or one of its files, is revoked by the newest list of revocations.
+    pub const MODEL_REVOKED: &str = "SOV3101";
+    /// A signature by a key that this store does not trust, or not in a role that vouches for models.
+    pub const KEY_UNKNOWN: &str = "SOV3102";
+    /// A signature by a revoked key.
+    pub const KEY_REVOKED: &str = "SOV3103";
+    /// A signature by a key whose last day has passed.
+    pub const KEY_EXPIRED: &str = "SOV3104";
+    /// A signature by a key of another publisher than the one that the manifest names.
+    pub const KEY_OF_OTHER_PUBLISHER: &str = "SOV3105";
+    /// The system's clock is behind the newest signed time.
+    pub const CLOCK_BEHIND: &str = "SOV3106";
+    /// A signed time lies more than a day ahead of all that is known.
+    pub const TIME_AHEAD: &str = "SOV3107";
+    /// A source shows other digests than the pinned ones.
+    pub const SOURCE_DIFFERS: &str = "SOV3108";
+    /// The evidence log is not what was written; it witnesses nothing.
+    pub const EVIDENCE_DAMAGED: &str = "SOV3109";
+}
+
+/// How many independent sources make a model corroborated, unless a policy asks for more.
+pub const DEFAULT_SOURCES: u32 = 2;
+
+/// A signature that holds, and that covers every pinned file with its pinned digest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SignedBy<'a> {
+    /// The key that signed; of a certificate, the leaf's.
+    pub key: KeyId,
+    /// What it stands in, for people: the signature's file name.
+    pub what: &'a str,
+    /// When it signed, in seconds since 1970, where that is proven by a time stamp.
+    pub when: Option<u64>,
+}
+
+/// What a level is judged by.
+#[derive(Debug, Clone, Copy)]
+pub struct LevelInput<'a> {
+    /// Whether every byte is what was pinned, as the verifier found.
+    pub matches: bool,
+    /// The pinned files; empty when nothing is pinned.
+    pub pins: &'a [FilePin],
+    /// The model digest, and the root digests of its signatures.
+    pub digests: &'a [Sha256],
+    /// Git's ids of pinned files, computed from the same bytes (a passport has them); may be empty.
+    pub git_blobs: &'a BTreeMap<RelPath, GitBlob>,
+    /// The publisher that the manifest names.
+    pub publisher: Option<&'a str>,
+    /// The source that the manifest names, and its revision: `hf:ORG/NAME`, `file:./weights`.
+    pub source: Option<&'a str>,
+    /// The revision that the manifest or its lock names.
+    pub revision: Option<&'a str>,
+    /// Whether the lock took the digests from the hub's own list at that revision.
+    pub resolved_at_hub: bool,
+    /// Signatures that hold.
+    pub signatures: &'a [SignedBy<'a>],
+    /// What was seen elsewhere, from [`TrustStore::witnesses`].
+    pub witnesses: &'a Witnesses,
+    /// How many independent sources make a model corroborated; at least 2 is used.
+    pub sources: u32,
+    /// The system's clock, in seconds since 1970.
+    pub system: u64,
+}
+
+/// Somebody who vouches for a model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Voucher {
+    /// Name for people: the key's, or the source's address.
+    pub name: String,
+    /// The key; of a source, the one that signed the record.
+    pub key: Option<KeyId>,
+    /// The key's role: `publisher`, `countersigner`; nothing for a source.
+    pub role: Option<Role>,
+    /// When, in seconds since 1970, where that is known.
+    pub when: Option<u64>,
+    /// In which signature, or on which machine it was recorded.
+    pub whereabouts: String,
+}
+
+/// Something that speaks against a model, a signature or a source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Refusal {
+    /// One of [`codes`].
+    pub code: &'static str,
+    /// What it is about: a key id, a source, a digest.
+    pub subject: String,
+    /// In words.
+    pub message: String,
+}
+
+/// A source that was compared with the pins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WitnessedAt {
+    /// Its address.
+    pub source: String,
+    /// Sources with the same word are not independent.
+    pub group: String,
+    /// When its newest record was made, in seconds since 1970.
+    pub when: u64,
+    /// The machine on which that was recorded.
+    pub place: String,
+    /// How many files have equal digests.
+    pub equal: usize,
+    /// Files with other digests there.
+    pub differs: Vec<RelPath>,
+    /// Files of which it says nothing that can be compared.
+    pub not_witnessed: Vec<RelPath>,
+}
+
+/// How old the knowledge of revocations is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RevocationKnowledge {
+    /// Number of the newest list.
+    pub number: u64,
+    /// When it was made, in seconds since 1970.
+    pub issued: u64,
+    /// Seconds since then.
+    pub age: u64,
+}
+
+/// A level with its reasons.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Level {
+    /// The level.
+    pub level: TrustLevel,
+    /// Why it is that, one line each.
+    pub why: Vec<String>,
+    /// Who vouches, strongest first.
+    pub vouchers: Vec<Voucher>,
+    /// What is missing for the next level.
+    pub missing: Vec<String>,
+    /// What else is to be known, without effect on the level.
+    pub notes: Vec<String>,
+    /// What speaks against it. A revoked model is refused; what the others mean is the policy's to say.
+    pub refusals: Vec<Refusal>,
+    /// The sources that were compared.
+    pub sources: Vec<WitnessedAt>,
+    /// How old the knowledge of revocations is; nothing when no list was ever taken in.
+    pub revocations: Option<RevocationKnowledge>,
+}
+
+impl Level {
+    /// The revocation of the model, when it is revoked: then it must be refused, whatever the policy says.
+    pub fn revoked(&self) -> Option<&Refusal> {
+        self.refusals.iter().find(|refusal| refusal.code == codes::MODEL_REVOKED)
+    }
+}
+
+impl TrustStore {
+    /// Judges how strongly a model's origin is proven.
+    pub fn level(&self, input: &LevelInput<'_>) -> Level {
+        judge::judge(self, input)
+    }
+
+    /// How old the knowledge of revocations is.
+    pub fn revocation_knowledge(&self, system: u64) -> Option<RevocationKnowledge> {
+        let list = self.revocation_list()?;
+        let age = self.now(system).effective.saturating_sub(list.issued);
+        Some(RevocationKnowledge { number: list.number, issued: list.issued, age })
+    }
+}
+
+/// The code of a signature that does not count.
+const fn code_of(why: &Why) -> &'static str {
+    match why {
+        Why::Unknown | Why::Role => codes::KEY_UNKNOWN,
+        Why::Revoked => codes::KEY_REVOKED,
+        Why::Expired => codes::KEY_EXPIRED,
+        Why::Publisher => codes::KEY_OF_OTHER_PUBLISHER,
+    }
+}

@@ -1,0 +1,296 @@
+//! The judgement itself: each level in turn, strongest first.
+
+use super::{DEFAULT_SOURCES, Level, LevelInput, Refusal, Voucher, WitnessedAt, code_of, codes};
+use crate::quorum::{Quorum, Why};
+use crate::role::Role;
+use crate::store::TrustStore;
+use sovai_catalog::SignsWeights;
+use sovai_core::{RelPath, TrustLevel};
+use sovai_evidence::rfc3339;
+use sovai_signing::KeyId;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+/// Most files that a line names.
+const MAX_NAMED: usize = 3;
+
+pub(super) fn judge(trust: &TrustStore, input: &LevelInput<'_>) -> Level {
+    let mut level = Level {
+        level: TrustLevel::Unknown,
+        why: Vec::new(),
+        vouchers: Vec::new(),
+        missing: Vec::new(),
+        notes: Vec::new(),
+        refusals: Vec::new(),
+        sources: Vec::new(),
+        revocations: trust.revocation_knowledge(input.system),
+    };
+    clock(trust, input, &mut level);
+    publisher_note(input, &mut level);
+    compare_sources(input, &mut level);
+
+    let revoked = trust.revoked_model(input.digests.iter().chain(input.pins.iter().map(|pin| &pin.sha256)));
+    if let Some(model) = revoked {
+        let name = model.name.as_deref().map(|name| format!(" ({name})")).unwrap_or_default();
+        level.refusals.push(Refusal {
+            code: codes::MODEL_REVOKED,
+            subject: model.digest.to_string(),
+            message: format!("{}{name} is revoked: {}", model.digest, model.reason),
+        });
+        level.why.push("it is revoked".to_owned());
+        return level;
+    }
+    if input.pins.is_empty() {
+        level.why.push("nothing says what its bytes must be".to_owned());
+        level.missing.push("pins for every file, in the manifest or its lock".to_owned());
+        return level;
+    }
+    if !input.matches {
+        level.why.push("its bytes are not what was pinned".to_owned());
+        return level;
+    }
+
+    let signers: BTreeSet<KeyId> = input.signatures.iter().map(|signature| signature.key).collect();
+    let publisher = trust.quorum(Role::Publisher, input.publisher, &signers, input.system);
+    let countersigner = trust.quorum(Role::Countersigner, None, &signers, input.system);
+    uncounted(trust, &publisher, &countersigner, &mut level);
+    vouchers(trust, input, &[&publisher, &countersigner], &mut level);
+
+    let proofs = [
+        (TrustLevel::Publisher, by_keys(&publisher, input.publisher)),
+        (TrustLevel::Countersigned, by_keys(&countersigner, None)),
+        (TrustLevel::Corroborated, by_sources(input, &level)),
+        (TrustLevel::HubPinned, by_hub(input, &level)),
+        (TrustLevel::Digest, Ok("every byte is what was pinned".to_owned())),
+    ];
+    for (candidate, proof) in proofs {
+        match proof {
+            Ok(why) => {
+                level.level = candidate;
+                level.why.push(why);
+                break;
+            }
+            // Of the levels above, the one that was tried last is the next one.
+            Err(missing) => level.missing = vec![format!("for `{candidate}`: {missing}")],
+        }
+    }
+    level
+}
+
+fn clock(trust: &TrustStore, input: &LevelInput<'_>, level: &mut Level) {
+    let now = trust.now(input.system);
+    if now.behind > 0 {
+        level.refusals.push(Refusal {
+            code: codes::CLOCK_BEHIND,
+            subject: "clock".to_owned(),
+            message: format!(
+                "this host's clock says {}, but {} has been signed: expiry is judged by the later time",
+                rfc3339(now.system),
+                rfc3339(now.effective)
+            ),
+        });
+    }
+    if let Some(doubt) = now.doubt {
+        level.refusals.push(Refusal {
+            code: codes::TIME_AHEAD,
+            subject: doubt.from.clone(),
+            message: format!(
+                "{} carries the time {}, more than a day ahead of this host's clock: one of the two is wrong",
+                doubt.from,
+                rfc3339(doubt.time)
+            ),
+        });
+    }
+}
+
+/// What is known of signatures by the publisher.
+fn publisher_note(input: &LevelInput<'_>, level: &mut Level) {
+    let by_source = input.source.and_then(|source| {
+        let (scheme, rest) = source.split_once(':')?;
+        sovai_catalog::hub_of_scheme(scheme)?;
+        sovai_catalog::publisher(&format!("{scheme}:{}", rest.split('/').next()?))
+    });
+    let Some(publisher) = input.publisher.and_then(sovai_catalog::publisher).or(by_source) else { return };
+    let name = &publisher.name;
+    level.notes.push(match publisher.signs_weights {
+        SignsWeights::Unknown => format!("no publisher signature is known for weights of {name}"),
+        SignsWeights::No => format!("{name} says that it does not sign its weights"),
+        SignsWeights::Yes => {
+            let note = publisher.note.as_deref().map(|note| format!(": {note}")).unwrap_or_default();
+            format!("{name} signs weights{note}")
+        }
+    });
+}
+
+fn compare_sources(input: &LevelInput<'_>, level: &mut Level) {
+    if let Some(damage) = &input.witnesses.damage {
+        level.refusals.push(Refusal {
+            code: codes::EVIDENCE_DAMAGED,
+            subject: "evidence".to_owned(),
+            message: format!("the evidence log is not what was written, nothing in it counts: {damage}"),
+        });
+    }
+    for sighting in &input.witnesses.sightings {
+        let compared = sighting.compare(input.pins, input.git_blobs);
+        let address = sighting.source.address();
+        let own = input.source.is_some_and(|source| {
+            address == source || address.strip_prefix(source).is_some_and(|rest| rest.starts_with('@'))
+        });
+        // Records of other models share a `config.json` by name, but no digest.
+        if compared.equal == 0 && !own {
+            continue;
+        }
+        if !compared.differs.is_empty() {
+            level.refusals.push(Refusal {
+                code: codes::SOURCE_DIFFERS,
+                subject: address.to_owned(),
+                message: format!("{address} shows other digests for {}", named(&compared.differs)),
+            });
+        }
+        level.sources.push(WitnessedAt {
+            source: address.to_owned(),
+            group: sighting.source.group().to_owned(),
+            when: sighting.time,
+            place: sighting.place.clone(),
+            equal: compared.equal,
+            differs: compared.differs,
+            not_witnessed: compared.not_witnessed,
+        });
+    }
+}
+
+/// Signatures that count for nothing, each once, with the strongest reason.
+fn uncounted(trust: &TrustStore, publisher: &Quorum, countersigner: &Quorum, level: &mut Level) {
+    let mut whys: BTreeMap<KeyId, Why> = BTreeMap::new();
+    for entry in publisher.uncounted.iter().chain(&countersigner.uncounted) {
+        let known = whys.entry(entry.key).or_insert_with(|| entry.why.clone());
+        if *known == Why::Role {
+            *known = entry.why.clone();
+        }
+    }
+    for (key, why) in whys {
+        if publisher.counted.contains(&key) || countersigner.counted.contains(&key) {
+            continue;
+        }
+        let name = name_of(trust, key);
+        level.refusals.push(Refusal {
+            code: code_of(&why),
+            subject: key.to_string(),
+            message: format!("a signature by {name} does not count: {why}"),
+        });
+    }
+}
+
+fn vouchers(trust: &TrustStore, input: &LevelInput<'_>, quorums: &[&Quorum], level: &mut Level) {
+    for quorum in quorums {
+        for &key in &quorum.counted {
+            for signature in input.signatures.iter().filter(|signature| signature.key == key) {
+                level.vouchers.push(Voucher {
+                    name: name_of(trust, key),
+                    key: Some(key),
+                    role: Some(quorum.role),
+                    when: signature.when,
+                    whereabouts: signature.what.to_owned(),
+                });
+            }
+        }
+    }
+    for source in level.sources.iter().filter(|source| whole(source)) {
+        let sighting =
+            input.witnesses.sightings.iter().find(|sighting| sighting.source.address() == source.source);
+        level.vouchers.push(Voucher {
+            name: source.source.clone(),
+            key: sighting.map(|sighting| sighting.recorder),
+            role: None,
+            when: Some(source.when),
+            whereabouts: source.place.clone(),
+        });
+    }
+}
+
+/// The name of a key, and its id for certain.
+fn name_of(trust: &TrustStore, key: KeyId) -> String {
+    let name = trust.list().iter().filter(|entry| entry.id == key).find_map(|entry| entry.name.as_deref());
+    let short = key.0.short();
+    name.map_or_else(|| format!("key {short}"), |name| format!("{name} (key {short})"))
+}
+
+fn by_keys(quorum: &Quorum, publisher: Option<&str>) -> Result<String, String> {
+    let of = match (quorum.role, publisher) {
+        (Role::Publisher, Some(name)) => format!("publisher {name}"),
+        (Role::Publisher, None) => "a publisher".to_owned(),
+        (role, _) => format!("role {role}"),
+    };
+    let counted = quorum.counted.len();
+    if quorum.satisfied() {
+        let keys = if counted == 1 { "1 key".to_owned() } else { format!("{counted} keys") };
+        return Ok(
+            format!("signed by {keys} of the {of}, of {} needed", quorum.needed).replace("the a ", "a ")
+        );
+    }
+    let missing = quorum.missing();
+    let signatures = if missing == 1 { "a signature" } else { "signatures" };
+    Err(format!(
+        "{signatures} by {missing}{} trusted key{} of the {of}",
+        if counted > 0 { " more" } else { "" },
+        if missing == 1 { "" } else { "s" },
+    )
+    .replace("the a ", "a "))
+}
+
+/// Whether a source shows every pinned file with its pinned digest.
+fn whole(source: &WitnessedAt) -> bool {
+    source.equal > 0 && source.differs.is_empty() && source.not_witnessed.is_empty()
+}
+
+fn by_sources(input: &LevelInput<'_>, level: &Level) -> Result<String, String> {
+    let needed = usize::try_from(input.sources.max(DEFAULT_SOURCES)).unwrap_or(usize::MAX);
+    let groups: BTreeSet<&str> =
+        level.sources.iter().filter(|source| whole(source)).map(|source| source.group.as_str()).collect();
+    if groups.len() >= needed {
+        return Ok(format!("the same digests were seen at {} independent sources", groups.len()));
+    }
+    let mut text = format!(
+        "the same digests of all files at {needed} independent sources, seen at {}; record one with `sovai trust witness`",
+        groups.len()
+    );
+    for source in level.sources.iter().filter(|source| !source.not_witnessed.is_empty()) {
+        let files = named(&source.not_witnessed);
+        let _ = write!(text, "; not witnessed at {}: {files}", source.source);
+    }
+    Err(text)
+}
+
+fn by_hub(input: &LevelInput<'_>, level: &Level) -> Result<String, String> {
+    let hub = input.source.and_then(|source| sovai_catalog::hub_of_scheme(source.split_once(':')?.0));
+    let commit = input.revision.filter(|text| is_commit(text));
+    if let (Some(hub), Some(commit), true) = (hub, commit, input.resolved_at_hub) {
+        return Ok(format!("the pins are those of commit {commit} at {}", hub.name));
+    }
+    let witnessed = input.witnesses.sightings.iter().find(|sighting| {
+        sighting.source.names_a_commit()
+            && level.sources.iter().any(|source| source.source == sighting.source.address() && whole(source))
+    });
+    match witnessed {
+        Some(sighting) => Ok(format!(
+            "the pins are those of {}, recorded {}",
+            sighting.source.address(),
+            rfc3339(sighting.time)
+        )),
+        None => Err("the digests that a hub lists for a full commit; record them with `sovai trust witness`"
+            .to_owned()),
+    }
+}
+
+/// A full git commit.
+fn is_commit(text: &str) -> bool {
+    text.len() == 40 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// The first few paths of a list, and how many more.
+fn named(paths: &[RelPath]) -> String {
+    let first: Vec<&str> = paths.iter().take(MAX_NAMED).map(RelPath::as_str).collect();
+    let more = paths.len().saturating_sub(MAX_NAMED);
+    let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{rest}", first.join(", "))
+}
