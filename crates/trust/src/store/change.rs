@@ -173,7 +173,7 @@ impl TrustStore {
         }
         let given = RevocationList::of_envelope(&envelope)?;
         let known = self.list.as_ref().map(|(_, list)| list);
-        let before = known.map(|list| given.number);
+        let before = known.map(|known| known.number);
         match known {
             Some(known) if known.number > given.number => {
                 return Err(TrustError::Older { known: known.number, found: given.number });

@@ -179,7 +179,7 @@ fn lists_rise_and_revoke_for_good() {
     assert!(matches!(trust.apply_list(&older, NOW), Err(TrustError::Older { known: 3, found: 2 })));
 
     let newer = signed(&list(4, NOW + 2, &[], &[]), &[&revoker]);
-    trust.apply_list(&newer, NOW).unwrap();
+    assert_eq!(trust.apply_list(&newer, NOW).unwrap().before, Some(3));
     let trust = place.trust();
     assert_eq!(trust.revoked_key(victim.public().id()).unwrap().list, Some(3), "keys stay revoked");
     assert!(trust.revoked_model([&model]).is_none(), "of models the newest list counts");
