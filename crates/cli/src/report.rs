@@ -2,6 +2,7 @@
 
 mod human;
 mod json;
+mod meter;
 mod tty;
 
 pub(crate) use json::time;

@@ -1,5 +1,6 @@
 //! Plain lines, for logs and terminals that draw nothing.
 
+use super::meter::{Meter, Speed, about};
 use super::{counts_bytes, ending, words};
 use crate::output::{safe_line, to_stderr};
 use sovai_core::{Event, EventKind, Reporter, Step, format_bytes};
@@ -14,6 +15,7 @@ const INTERVAL: Duration = Duration::from_secs(5);
 pub(super) struct PlainReporter {
     interval: Duration,
     last: Mutex<HashMap<Step, Instant>>,
+    meters: Mutex<HashMap<Step, Meter>>,
     write: Box<dyn Fn(&str) + Send + Sync>,
 }
 
@@ -24,7 +26,14 @@ impl PlainReporter {
     }
 
     fn new(interval: Duration, write: impl Fn(&str) + Send + Sync + 'static) -> Self {
-        Self { interval, last: Mutex::default(), write: Box::new(write) }
+        Self { interval, last: Mutex::default(), meters: Mutex::default(), write: Box::new(write) }
+    }
+
+    /// The rate of a step over bytes.
+    fn speed(&self, event: &Event) -> Option<Speed> {
+        let done = event.done.filter(|_| event.kind == EventKind::Progress && counts_bytes(event.step))?;
+        let mut meters = self.meters.lock().unwrap_or_else(PoisonError::into_inner);
+        meters.entry(event.step).or_default().see(Instant::now(), done, event.total)
     }
 
     /// Whether it is time for a line about the progress of a step.
@@ -42,6 +51,7 @@ impl PlainReporter {
 
 impl Reporter for PlainReporter {
     fn report(&self, event: Event) {
+        let speed = self.speed(&event);
         let wanted = match event.kind {
             EventKind::Failed | EventKind::Note => true,
             EventKind::Progress => self.due(event.step),
@@ -59,13 +69,13 @@ impl Reporter for PlainReporter {
             EventKind::Done => false,
         };
         if wanted {
-            (self.write)(&line(&event));
+            (self.write)(&line(&event, speed));
         }
     }
 }
 
 /// One event as a line.
-fn line(event: &Event) -> String {
+fn line(event: &Event, speed: Option<Speed>) -> String {
     let mut line = format!("{} {}", words(event.step), safe_line(&event.subject));
     let ending = ending(event.kind);
     if !ending.is_empty() {
@@ -73,6 +83,12 @@ fn line(event: &Event) -> String {
     }
     if let (EventKind::Progress, Some(done)) = (event.kind, event.done) {
         line = format!("{line}: {}", amount(event.step, done, event.total));
+        if let Some(Speed { rate, eta }) = speed {
+            line = format!("{line}, {}/s", format_bytes(rate));
+            if let Some(eta) = eta {
+                line = format!("{line}, about {} to go", about(eta));
+            }
+        }
     }
     // Why a step is taken stands in the plan and in the JSON lines.
     if let Some(message) = event.message.as_ref().filter(|_| event.kind != EventKind::Started) {
@@ -142,6 +158,19 @@ mod tests {
         waiting until ready: engine: 10 s of 60 s: 503 Loading model
         asking model assistant: failed: no answer
         ");
+    }
+
+    #[test]
+    fn a_line_about_bytes_has_the_rate_and_the_time_to_go() {
+        let event = Event::progress(Step::Verify, "a.gguf", 1 << 30, 4 << 30);
+        assert_eq!(
+            line(&event, Some(Speed { rate: 64 << 20, eta: Some(48) })),
+            "verifying a.gguf: 1.0 GiB of 4.0 GiB (25%), 64.0 MiB/s, about 50 s to go\n"
+        );
+        assert_eq!(
+            line(&event, Some(Speed { rate: 0, eta: None })),
+            "verifying a.gguf: 1.0 GiB of 4.0 GiB (25%), 0 B/s\n"
+        );
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! One JSON object a line: the event stream for programs. The format is documented in `docs/events.md`.
 
+use super::counts_bytes;
+use super::meter::Meter;
 use crate::output::to_stderr;
 use jiff::{Timestamp, Unit};
 use serde::Serialize;
@@ -23,6 +25,7 @@ pub(super) struct JsonReporter {
 struct State {
     seq: u64,
     last: HashMap<Step, Instant>,
+    meters: HashMap<Step, Meter>,
 }
 
 #[derive(Serialize)]
@@ -40,6 +43,12 @@ struct Line<'a> {
     total: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<&'a str>,
+    /// Bytes a second, smoothed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rate: Option<u64>,
+    /// Seconds to go at that rate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    eta: Option<u64>,
 }
 
 impl JsonReporter {
@@ -63,6 +72,10 @@ impl Reporter for JsonReporter {
             }
             state.last.insert(event.step, now);
         }
+        let done = event.done.filter(|_| event.kind == EventKind::Progress && counts_bytes(event.step));
+        let speed = done.and_then(|done| {
+            state.meters.entry(event.step).or_default().see(Instant::now(), done, event.total)
+        });
         let line = Line {
             v: VERSION,
             seq: state.seq,
@@ -73,6 +86,8 @@ impl Reporter for JsonReporter {
             done: event.done,
             total: event.total,
             message: event.message.as_deref(),
+            rate: speed.map(|speed| speed.rate),
+            eta: speed.and_then(|speed| speed.eta),
         };
         if let Ok(mut text) = serde_json::to_string(&line) {
             text.push('\n');
