@@ -75,7 +75,7 @@ pub fn parse(reader: &mut (impl Read + Seek), file_len: u64) -> Result<Gguf, For
     }
     // The version is a small number: read the wrong way round it is a large one.
     let version = u32::from_le_bytes(reader.bytes::<4>()?);
-    let version = if version & 0xffff == 0 {
+    let version = if version.trailing_zeros() >= 16 {
         reader.big_endian = true;
         version.swap_bytes()
     } else {
@@ -147,7 +147,7 @@ fn infos<R: Read + Seek>(reader: &mut Reader<'_, R>, count: u64) -> Result<Tenso
 fn size(entry: &GgmlType, sides: &[u64], name: &str) -> Result<u64, GgufError> {
     let overflow = || GgufError::Overflow { name: name.into() };
     let row = sides.first().copied().unwrap_or(1);
-    if row % entry.block != 0 {
+    if !row.is_multiple_of(entry.block) {
         return Err(GgufError::Block { name: name.into(), row, block: entry.block });
     }
     // Readers count elements with signed numbers of 64 bits.
@@ -160,7 +160,7 @@ fn size(entry: &GgmlType, sides: &[u64], name: &str) -> Result<u64, GgufError> {
 fn layout(map: &mut TensorMap, header: u64, alignment: u64, file_len: u64) -> Result<(), GgufError> {
     for tensor in map.iter() {
         let offset = tensor.range().start;
-        if offset % alignment != 0 {
+        if !offset.is_multiple_of(alignment) {
             return Err(GgufError::Unaligned { name: tensor.name().into(), offset, alignment });
         }
     }
@@ -195,13 +195,14 @@ fn layout(map: &mut TensorMap, header: u64, alignment: u64, file_len: u64) -> Re
     map.place(header, data).ok_or_else(overflow)
 }
 
-/// The chat template that a key holds, and its name: `tokenizer.chat_template` and `tokenizer.chat_template.NAME`.
-fn template_name(key: &str) -> Option<Option<&str>> {
+/// The name of the chat template that a key holds, empty for the one without a name: `tokenizer.chat_template` and
+/// `tokenizer.chat_template.NAME`.
+fn template_name(key: &str) -> Option<&str> {
     let rest = key.strip_prefix("tokenizer.chat_template")?;
-    if rest.is_empty() { Some(None) } else { rest.strip_prefix('.').map(Some) }
+    if rest.is_empty() { Some(rest) } else { rest.strip_prefix('.') }
 }
 
 /// A template of a GGUF file.
-fn template(name: Option<&str>, text: String) -> Template {
-    Template::new("", TemplatePlace::Gguf, name, text)
+fn template(name: &str, text: String) -> Template {
+    Template::new("", TemplatePlace::Gguf, Some(name).filter(|name| !name.is_empty()), text)
 }

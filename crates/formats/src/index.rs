@@ -352,7 +352,7 @@ pub fn numbered(name: &str) -> Option<(&str, u64, u64, &str)> {
 
 /// Parts that are missing of the numbered sets of a folder, by the names of its files.
 pub fn missing_parts<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<FormatError> {
-    let mut sets: BTreeMap<(&str, u64, &str), Vec<(u64, &str)>> = BTreeMap::new();
+    let mut sets = BTreeMap::<_, Vec<(u64, &str)>>::new();
     for name in names {
         if let Some((stem, number, count, end)) = numbered(name) {
             sets.entry((stem, count, end)).or_default().push((number, name));

@@ -20,6 +20,7 @@ mod onnx;
 mod pickle;
 mod rules;
 pub mod safetensors;
+pub mod scan;
 mod sniff;
 pub mod surface;
 pub mod template;

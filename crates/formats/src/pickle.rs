@@ -74,46 +74,47 @@ impl Walk<'_> {
                 if line.is_empty() || !line.iter().all(number) {
                     return Err(Stop::Invalid);
                 }
-                self.push(1)
+                self.pop_push(0, 1)
             }
             b'S' => {
                 let line = self.line()?;
                 match line {
-                    [b'\'', .., b'\''] | [b'"', .., b'"'] => self.push(1),
-                    _ => Err(Stop::Invalid),
+                    [b'\'', .., b'\''] | [b'"', .., b'"'] => {}
+                    _ => return Err(Stop::Invalid),
                 }
+                self.pop_push(0, 1)
             }
-            b'V' => self.line().map(|_| ()).and_then(|()| self.push(1)),
+            b'V' => self.line().map(|_| ()).and_then(|()| self.pop_push(0, 1)),
             b'P' => {
                 self.line()?;
                 self.calls = true;
-                self.push(1)
+                self.pop_push(0, 1)
             }
-            b'g' => self.memo().and_then(|()| self.push(1)),
+            b'g' => self.memo().and_then(|()| self.pop_push(0, 1)),
             b'p' => self.memo().and_then(|()| self.pop_push(1, 1)),
             b'c' => {
                 self.name()?;
-                self.push(1)
+                self.pop_push(0, 1)
             }
             b'i' => {
                 self.name()?;
-                self.to_mark(0, 1)
+                self.down_to_mark(0, 1)
             }
             // Values with an argument of fixed length.
-            b'K' | b'h' => self.pass(1).and_then(|()| self.push(1)),
-            b'M' => self.pass(2).and_then(|()| self.push(1)),
-            b'J' | b'j' => self.pass(4).and_then(|()| self.push(1)),
-            b'G' => self.pass(8).and_then(|()| self.push(1)),
+            b'K' | b'h' => self.pass(1).and_then(|()| self.pop_push(0, 1)),
+            b'M' => self.pass(2).and_then(|()| self.pop_push(0, 1)),
+            b'J' | b'j' => self.pass(4).and_then(|()| self.pop_push(0, 1)),
+            b'G' => self.pass(8).and_then(|()| self.pop_push(0, 1)),
             // Values with a length before them.
-            b'U' | b'C' | 0x8a | 0x8c => self.counted(1).and_then(|()| self.push(1)),
-            b'T' | b'B' | b'X' | 0x8b => self.counted(4).and_then(|()| self.push(1)),
-            0x8d | 0x8e | 0x96 => self.counted(8).and_then(|()| self.push(1)),
+            b'U' | b'C' | 0x8a | 0x8c => self.counted(1).and_then(|()| self.pop_push(0, 1)),
+            b'T' | b'B' | b'X' | 0x8b => self.counted(4).and_then(|()| self.pop_push(0, 1)),
+            0x8d | 0x8e | 0x96 => self.counted(8).and_then(|()| self.pop_push(0, 1)),
             // Values without an argument.
-            b'N' | b')' | b']' | b'}' | 0x88 | 0x89 | 0x8f | 0x97 => self.push(1),
+            b'N' | b')' | b']' | b'}' | 0x88 | 0x89 | 0x8f | 0x97 => self.pop_push(0, 1),
             0x82..=0x84 => {
                 self.pass(1 << (opcode - 0x82))?;
                 self.calls = true;
-                self.push(1)
+                self.pop_push(0, 1)
             }
             // The memo.
             b'q' => self.pass(1).and_then(|()| self.pop_push(1, 1)),
@@ -128,18 +129,18 @@ impl Walk<'_> {
                 self.depth = 0;
                 Ok(())
             }
-            b'0' if self.depth == 0 => self.to_mark(0, 0),
+            b'0' if self.depth == 0 => self.down_to_mark(0, 0),
             b'0' => self.pop_push(1, 0),
-            b'1' => self.to_mark(0, 0),
+            b'1' => self.down_to_mark(0, 0),
             b'2' => self.pop_push(1, 2),
             // Containers.
-            b't' | b'l' | b'd' | 0x91 => self.to_mark(0, 1),
-            b'e' | b'u' | 0x90 => self.to_mark(1, 0),
+            b't' | b'l' | b'd' | 0x91 => self.down_to_mark(0, 1),
+            b'e' | b'u' | 0x90 => self.down_to_mark(1, 0),
             b'a' => self.pop_push(2, 1),
             b's' => self.pop_push(3, 1),
             0x85..=0x87 => self.pop_push(usize::from(opcode - 0x84), 1),
             // What imports and calls.
-            b'o' => self.call(|walk| walk.to_mark(0, 1)),
+            b'o' => self.call(|walk| walk.down_to_mark(0, 1)),
             b'b' => self.call(|walk| walk.pop_push(2, 1)),
             b'R' | 0x81 | 0x93 => self.call(|walk| walk.pop_push(2, 1)),
             0x92 => self.call(|walk| walk.pop_push(3, 1)),
@@ -157,18 +158,13 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn push(&mut self, values: usize) -> Result<(), Stop> {
-        self.depth += values;
-        Ok(())
-    }
-
     fn pop_push(&mut self, pop: usize, push: usize) -> Result<(), Stop> {
         self.depth = self.depth.checked_sub(pop).ok_or(Stop::Invalid)? + push;
         Ok(())
     }
 
     /// Takes everything above the last mark, and the mark; `below` values must lie below it.
-    fn to_mark(&mut self, below: usize, push: usize) -> Result<(), Stop> {
+    fn down_to_mark(&mut self, below: usize, push: usize) -> Result<(), Stop> {
         let depth = self.marks.pop().filter(|&depth| depth >= below).ok_or(Stop::Invalid)?;
         self.depth = depth + push;
         Ok(())

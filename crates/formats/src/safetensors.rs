@@ -127,7 +127,7 @@ fn check_tensor(
     let elements =
         shape.iter().try_fold(1u64, |product, &side| product.checked_mul(side)).ok_or_else(overflow)?;
     bits = bits.checked_mul(elements).ok_or_else(overflow)?;
-    if bits % 8 != 0 {
+    if !bits.is_multiple_of(8) {
         return Err(SafetensorsError::Bits { name: name.into(), bits });
     }
     let found = end.checked_sub(begin);

@@ -123,9 +123,8 @@ fn is_python(text: &str) -> bool {
     let word =
         |word: &str| !word.is_empty() && word.chars().all(|c| c.is_alphanumeric() || "_.,".contains(c));
     text.lines().any(|line| match line.split_whitespace().collect::<Vec<_>>().as_slice() {
-        ["import", module] => word(module),
+        ["import", module] | ["from", module, "import", ..] => word(module),
         ["import", module, "as", name] => word(module) && word(name),
-        ["from", module, "import", ..] => word(module),
         _ => false,
     })
 }

@@ -9,6 +9,7 @@ use crate::template::{Template, TemplatePlace};
 use serde::Serialize;
 use sha2::Digest as _;
 use sovai_core::Sha256;
+use std::fmt::Write as _;
 
 /// A key of a configuration that names code, with its value: `AutoModel` and `modeling_x.XModel`. Raw text from outside.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -99,7 +100,7 @@ impl SurfaceItem {
         match &kind {
             SurfaceKind::AutoMap { entries } | SurfaceKind::CustomPipelines { entries } => {
                 for entry in entries {
-                    lines.push_str(&format!("{}={}\n", entry.key, entry.value));
+                    let _ = writeln!(lines, "{}={}", entry.key, entry.value);
                 }
             }
             _ => lines.push_str("trust_remote_code=true\n"),

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 use similar::{Algorithm, TextDiff};
 use sovai_core::Sha256;
+use std::fmt::Write as _;
 use std::time::Duration;
 
 /// Longest template in bytes that is looked at.
@@ -93,7 +94,7 @@ pub fn diff_text(base: &str, other: &str) -> Option<String> {
     }
     let more = lines.count();
     if more > 0 {
-        text.push_str(&format!("... and {more} lines more\n"));
+        let _ = writeln!(text, "... and {more} lines more");
     }
     if old.len() < base.len() || new.len() < other.len() {
         text.push_str("... the first MiB of each was compared\n");
@@ -127,8 +128,9 @@ mod tests {
     #[test]
     fn a_difference_is_bounded_in_size_and_time() {
         let begin = Instant::now();
-        let lines =
-            |from: usize| (0..200_000).map(|n| format!("{}\n", (n * 7 + from) % 1000)).collect::<String>();
+        let lines = |from: usize| {
+            (0..200_000).map(|n| ((n * 7 + from) % 1000).to_string()).collect::<Vec<_>>().join("\n")
+        };
         let text = diff_text(&lines(0), &lines(3)).unwrap();
         assert!(text.lines().count() <= MAX_LINES + 2);
         let text = diff_text(&"ä".repeat(1 << 20), "x").unwrap();

@@ -108,10 +108,10 @@ impl TensorMap {
 
     /// A name that two tensors have.
     pub(crate) fn duplicate(&self) -> Option<Quoted> {
-        let hasher = RandomState::new();
+        let state = RandomState::new();
         let mut hashes: Vec<(u64, u32)> = (0u32..)
             .zip(&self.spans)
-            .map(|(index, span)| (hasher.hash_one(self.name_at((span.name, span.name_len))), index))
+            .map(|(index, span)| (state.hash_one(self.name_at((span.name, span.name_len))), index))
             .collect();
         hashes.sort_unstable();
         let name = |index: u32| {
@@ -153,11 +153,21 @@ impl TensorMap {
         self.spans.iter().map(|&span| TensorRef { map: self, span })
     }
 
+    /// A tensor by its place in the order of the file.
+    pub fn get(&self, index: usize) -> Option<TensorRef<'_>> {
+        self.spans.get(index).map(|&span| TensorRef { map: self, span })
+    }
+
+    /// Index of the first tensor that ends after a byte.
+    pub(crate) fn first_from(&self, at: u64) -> usize {
+        self.spans.partition_point(|span| span.end <= at)
+    }
+
     /// The tensors that a range of bytes of the file touches, in their order. Takes the logarithm of their number.
     ///
     /// Tensors without bytes are never touched.
     pub fn at(&self, range: Range<u64>) -> impl Iterator<Item = TensorRef<'_>> {
-        let first = self.spans.partition_point(|span| span.end <= range.start);
+        let first = self.first_from(range.start);
         let end = if range.is_empty() { 0 } else { range.end };
         self.spans
             .get(first..)

@@ -31,7 +31,9 @@ mod walk;
 
 pub use admit::{Admission, Receipt, admit};
 pub use error::VerifyError;
-pub use examine::{Examination, FileFact, FormatFinding, LicenseText, Weights, examine};
+pub use examine::{
+    Examination, FileFact, FormatFinding, LicenseText, TensorsError, Weights, examine, tensors,
+};
 pub use finding::{ByteRange, Finding, Kind};
 pub use pace::{Pace, lower_priority};
 pub use passport::{

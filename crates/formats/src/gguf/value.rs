@@ -133,7 +133,7 @@ impl Values {
         reader: &mut Reader<'_, R>,
         key: &str,
         kind: u32,
-        name: Option<&str>,
+        name: &str,
     ) -> Result<u64, GgufError> {
         if kind != TEXT {
             let found = self.value(reader, key, kind)?.kind().to_owned();
@@ -259,8 +259,7 @@ impl Values {
         };
         match (number("split.no")?, number("split.count")?) {
             // Tools write a count of 0 or 1 into files that are not split.
-            (_, None) | (None, Some(0 | 1)) => Ok(None),
-            (Some(0), Some(0 | 1)) => Ok(None),
+            (_, None) | (None | Some(0), Some(0 | 1)) => Ok(None),
             (Some(no), Some(count)) if no < count => Ok(Some((no, count))),
             (no, Some(count)) => Err(GgufError::Split { no: no.unwrap_or_default(), count }),
         }

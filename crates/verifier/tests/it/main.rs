@@ -5,6 +5,7 @@
 mod admission;
 mod common;
 mod crash;
+mod examine;
 mod findings;
 mod hub;
 mod passport;
