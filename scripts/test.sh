@@ -20,7 +20,7 @@ trap '[ "$?" -eq 0 ] || say "FAILED at: $current"' EXIT
 
 tools() {
     need_cargo
-    need shellcheck=shellcheck curl=curl jq=jq openssl=openssl dash=dash python3=python3 file=file
+    need shellcheck=shellcheck curl=curl jq=jq openssl=openssl dash=dash python3=python3 file=file fsverity=fsverity
     cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
     cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
     has_deny || cargo install --locked --quiet --root "$tools_root" cargo-deny --version "$deny_version"

@@ -8,6 +8,7 @@ mod crash;
 mod examine;
 mod findings;
 mod hub;
+mod others;
 mod passport;
 mod property;
 mod receipts;

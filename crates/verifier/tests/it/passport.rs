@@ -404,3 +404,26 @@ fn many_files_and_many_threads_come_to_the_same() {
         assert_eq!((report.findings, report.hashed), (Vec::new(), passport.bytes()));
     }
 }
+
+/// Made by `tests/vectors/passport.py`, which shares no code with us.
+const VECTOR: &[u8] = include_bytes!("../vectors/passport.json");
+
+#[test]
+fn an_independent_program_makes_the_same_passport() {
+    let sizes: [(&str, u64); 5] = [
+        ("weights/model-00001.safetensors", 2 * MIB + 12_345),
+        ("weights/model-00002.safetensors", MIB),
+        ("model.gguf", MIB + 1),
+        ("config.json", 700),
+        ("README.md", 0),
+    ];
+    let model = Model::new(&[]);
+    for (seed, (path, size)) in (0u64..).zip(sizes) {
+        let bytes: Vec<u8> =
+            (0..size).map(|i| u8::try_from((i * 7 + (i >> 8) + seed) % 251).unwrap()).collect();
+        model.write(path, &bytes);
+    }
+    let json = passport(&model).to_json();
+    assert_eq!(String::from_utf8(json).unwrap(), String::from_utf8(VECTOR.to_vec()).unwrap());
+    assert_eq!(against(&model, &Passport::parse(VECTOR).unwrap()).findings, []);
+}
