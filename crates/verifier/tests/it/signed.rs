@@ -285,7 +285,7 @@ fn every_hash_function_is_compared_whole_and_in_pieces() {
                 }
                 // Where one piece is the whole file, it is told as of any file.
                 [Finding::Digest { .. }] => {
-                    assert_eq!((algorithm, expected), (HashAlgorithm::Sha256, (0, 300_000)))
+                    assert_eq!((algorithm, expected), (HashAlgorithm::Sha256, (0, 300_000)));
                 }
                 other => panic!("{algorithm} {method:?}: {other:?}"),
             }
@@ -365,10 +365,8 @@ fn links_that_lead_elsewhere_are_findings_also_where_links_are_allowed() {
     let file = case.model.path("sub/b");
     case.model.write("ignored/file", b"aaa");
     symlink("../ignored", case.model.path("sub/folder")).unwrap();
-    for folder in ["sub/folder"] {
-        assert_eq!(kinds(&case.run().report.findings), [format!("symlink {folder}")]);
-        fs_err::remove_file(case.model.path(folder)).unwrap();
-    }
+    assert_eq!(kinds(&case.run().report.findings), ["symlink sub/folder"]);
+    fs_err::remove_file(case.model.path("sub/folder")).unwrap();
     symlink("file", case.model.path("ignored/hop")).unwrap();
     symlink("around", case.model.path("ignored/round")).unwrap();
     symlink("round", case.model.path("ignored/around")).unwrap();
