@@ -25,8 +25,7 @@ const HONEST_CTIME: [u64; 8] = [
 pub(crate) const SETTLED: Duration = Duration::from_millis(20);
 
 /// Which file system, as the kernel names it: type and `f_fsid`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FsId {
     kind: u64,
     id: u64,
@@ -43,8 +42,10 @@ impl FsId {
 }
 
 /// The state of a file; two equal ones mean the same bytes, as far as the kernel tells.
+///
+/// In JSON a row of numbers: receipts of many files are read at each run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(from = "Row", into = "Row")]
 pub(crate) struct Identity {
     fs: FsId,
     inode: u64,
@@ -52,6 +53,22 @@ pub(crate) struct Identity {
     /// Seconds and nanoseconds since 1970.
     mtime: (i64, i64),
     ctime: (i64, i64),
+}
+
+/// Type and ID of the file system, inode, size, seconds and nanoseconds of mtime and of ctime.
+type Row = (u64, u64, u64, u64, i64, i64, i64, i64);
+
+impl From<Row> for Identity {
+    fn from(row: Row) -> Self {
+        let (kind, id, inode, size, ..) = row;
+        Self { fs: FsId { kind, id }, inode, size, mtime: (row.4, row.5), ctime: (row.6, row.7) }
+    }
+}
+
+impl From<Identity> for Row {
+    fn from(it: Identity) -> Self {
+        (it.fs.kind, it.fs.id, it.inode, it.size, it.mtime.0, it.mtime.1, it.ctime.0, it.ctime.1)
+    }
 }
 
 impl Identity {

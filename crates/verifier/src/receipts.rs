@@ -22,8 +22,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 const API_VERSION: &str = "sovai/v1";
-/// Largest receipt file that is read: some 100,000 files.
-const MAX_BYTES: u64 = 64 << 20;
+/// Largest receipt file that is read. A receipt takes some 200 bytes, so this is for about a million files.
+const MAX_BYTES: u64 = 256 << 20;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum DocumentKind {

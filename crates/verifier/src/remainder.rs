@@ -158,8 +158,8 @@ impl Remainders {
 /// Folders that hold no file, also not further down.
 fn empty_folders(walked: &Walked) -> impl Iterator<Item = &str> {
     let mut used: BTreeSet<&str> = BTreeSet::new();
-    for path in walked.files.keys() {
-        let mut path = path.as_str();
+    for entry in walked.files.values() {
+        let mut path = entry.path.as_str();
         // Once a folder is known, so are those above it.
         while let Some((parent, _)) = path.rsplit_once('/')
             && used.insert(parent)

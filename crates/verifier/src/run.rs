@@ -275,7 +275,7 @@ pub(crate) fn compare<'a>(
         let is_note = is_hub_metadata(entry.path.as_str()) && !is_pinned(pins, &entry.path);
         is_note.then_some(Reason::HubMetadata)
     });
-    let Walked { mut files, folders, mut findings } = walked;
+    let Walked { files, folders, mut findings } = walked;
     let told: BTreeSet<String> = findings.iter().map(|finding| finding.subject().to_owned()).collect();
     let mut notes = Vec::new();
     if let Some(commit) = source.commit() {
@@ -284,10 +284,13 @@ pub(crate) fn compare<'a>(
             format!("a hub's cache; its snapshot {commit} is read"),
         ));
     }
-    let mut work = Vec::new();
+    // Both are sorted by path.
+    let mut files = files.into_values().peekable();
+    let (mut work, mut unpinned) = (Vec::with_capacity(pins.len()), Vec::new());
     for pin in pins {
         let path = pin.path.as_str();
-        if let Some(entry) = files.remove(path) {
+        unpinned.extend(std::iter::from_fn(|| files.next_if(|entry| entry.path < pin.path)));
+        if let Some(entry) = files.next_if(|entry| entry.path == pin.path) {
             if let Some(Link::Blob(name)) = entry.link.as_deref()
                 && BlobName::of(name) == Some(BlobName::Sha256)
                 && pin.sha256.hex() != *name
@@ -305,12 +308,14 @@ pub(crate) fn compare<'a>(
             findings.push(Finding::Missing { path: path.to_owned() });
         }
     }
-    let mut folds: BTreeMap<String, String> =
-        pins.iter().map(|pin| (pin.path.fold(), pin.path.as_str().to_owned())).collect();
-    for (path, entry) in files {
-        if is_hub_metadata(&path) {
-            continue;
-        }
+    unpinned.extend(files);
+    unpinned.retain(|entry| !is_hub_metadata(entry.path.as_str()));
+    let mut folds: BTreeMap<String, String> = match unpinned[..] {
+        [] => BTreeMap::new(),
+        _ => pins.iter().map(|pin| (pin.path.fold(), pin.path.as_str().to_owned())).collect(),
+    };
+    for entry in unpinned {
+        let path = entry.path.as_str().to_owned();
         let with = folds.insert(entry.path.fold(), path.clone());
         findings.push(match with {
             Some(with) => Finding::Collision { path, with },

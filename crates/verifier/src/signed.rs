@@ -190,7 +190,8 @@ fn compare<'a>(
     let Walked { files, folders, mut findings } = walked;
     let told: BTreeSet<String> = findings.iter().map(|finding| finding.subject().to_owned()).collect();
     let (mut whole, mut by_piece, mut bytes) = (Vec::new(), Vec::new(), 0u64);
-    for (path, entry) in files {
+    for entry in files.into_values() {
+        let path = entry.path.as_str().to_owned();
         let Some(resource) = listed.remove(path.as_str()) else {
             if !ignored.is_signature(&path) && ignored.reason(&entry, signed.method).is_none() {
                 findings.push(Finding::Extra { path });

@@ -10,7 +10,7 @@ use crate::layout::{Snapshot, resolve};
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use sovai_core::RelPath;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::fmt::Write as _;
 use std::fs::File;
@@ -76,10 +76,24 @@ pub(crate) enum Link {
     Inside(String),
 }
 
+/// Files, sorted by path.
+#[derive(Debug, Default)]
+pub(crate) struct Files(Vec<Entry>);
+
+impl Files {
+    pub(crate) fn values(&self) -> std::slice::Iter<'_, Entry> {
+        self.0.iter()
+    }
+
+    pub(crate) fn into_values(self) -> std::vec::IntoIter<Entry> {
+        self.0.into_iter()
+    }
+}
+
 /// What a walk found: valid regular files by path, and all that should not be there.
 #[derive(Debug, Default)]
 pub(crate) struct Walked {
-    pub(crate) files: BTreeMap<String, Entry>,
+    pub(crate) files: Files,
     pub(crate) folders: BTreeSet<String>,
     pub(crate) findings: Vec<Finding>,
 }
@@ -162,6 +176,8 @@ impl Source {
                 Err(_) => return Err(VerifyError::SourceMissing { path: self.path.clone() }),
             },
         }
+        // Folders were looked into as they came, which is another order than that of paths: `a.b` comes before `a/b`.
+        walk.walked.files.0.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         Ok(walk.walked)
     }
 
@@ -376,7 +392,7 @@ impl Walk<'_> {
         let mode = u16::try_from(stat.st_mode & 0o7777).unwrap_or(0o7777);
         let is_shared = stat.st_nlink > 1;
         let entry = Entry { size: size(stat), identity, mode, is_shared, link, path };
-        self.walked.files.insert(entry.path.as_str().to_owned(), entry);
+        self.walked.files.0.push(entry);
     }
 
     fn subfolder(&mut self, fd: BorrowedFd<'_>, path: &RelPath, depth: usize) -> Result<(), VerifyError> {
@@ -465,13 +481,13 @@ mod tests {
         }
         let source = Source::open(dir.path()).unwrap();
         let walk = |limit| source.walk_up_to(limit, MAX_TEXT, &Cancel::default()).unwrap();
-        assert_eq!((walk(22).files.len(), walk(22).findings), (20, Vec::new()));
+        assert_eq!((walk(22).files.0.len(), walk(22).findings), (20, Vec::new()));
         let stopped = walk(15);
-        assert_eq!(stopped.files.len(), 13);
+        assert_eq!(stopped.files.0.len(), 13);
         assert_eq!(stopped.findings, [Finding::TooMany { path: "b".to_owned(), limit: 15 }]);
         // 2 bytes of folders and 60 bytes of files.
         let walk = |text| source.walk_up_to(100, text, &Cancel::default()).unwrap();
-        assert_eq!((walk(63).files.len(), walk(63).findings), (20, Vec::new()));
+        assert_eq!((walk(63).files.0.len(), walk(63).findings), (20, Vec::new()));
         assert_eq!(walk(62).findings, [Finding::TooMany { path: "b".to_owned(), limit: 100 }]);
     }
 
