@@ -13,6 +13,9 @@ pub enum TrustError {
     /// The evidence log could not be read or written.
     #[error(transparent)]
     Evidence(#[from] sovai_evidence::EvidenceError),
+    /// There is no store whose trust could change.
+    #[error("there is no store")]
+    NoStore,
     /// A key that was revoked never comes back.
     #[error("key {id} was revoked{}: it cannot be trusted again", bracketed(.reason.as_deref()))]
     Revoked {

@@ -12,7 +12,7 @@ use crate::witness::Witnesses;
 use serde::Serialize;
 use sovai_core::{FilePin, RelPath, Sha256, TrustLevel};
 use sovai_signing::KeyId;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Codes of what the judgement of a level says besides the level.
 pub mod codes {
@@ -48,6 +48,28 @@ pub struct SignedBy<'a> {
     pub what: &'a str,
     /// When it signed, in seconds since 1970, where that is proven by a time stamp.
     pub when: Option<u64>,
+    /// The certificate of the key, where one was judged by the operator's rules.
+    pub certified: Option<Certified<'a>>,
+}
+
+/// A certificate that the operator's rules take: its key counts without being in the store, unless it is revoked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Certified<'a> {
+    /// The role in which it counts.
+    pub role: Role,
+    /// Its subject, for people.
+    pub subject: &'a str,
+}
+
+/// What a policy asks of a role beyond what the store asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Demand {
+    /// The role.
+    pub role: Role,
+    /// Only these keys count; nothing: all that the store trusts.
+    pub keys: Option<BTreeSet<KeyId>>,
+    /// How many must sign; the store's threshold holds where it is higher.
+    pub threshold: u32,
 }
 
 /// What a level is judged by.
@@ -55,7 +77,8 @@ pub struct SignedBy<'a> {
 pub struct LevelInput<'a> {
     /// Whether every byte is what was pinned, as the verifier found.
     pub matches: bool,
-    /// The pinned files; empty when nothing is pinned.
+    /// The files that are pinned or signed, by their SHA-256; empty when nothing is pinned, or a signature uses another
+    /// hash function.
     pub pins: &'a [FilePin],
     /// The model digest, and the root digests of its signatures.
     pub digests: &'a [Sha256],
@@ -75,6 +98,8 @@ pub struct LevelInput<'a> {
     pub witnesses: &'a Witnesses,
     /// How many independent sources make a model corroborated; at least 2 is used.
     pub sources: u32,
+    /// What a policy asks of roles.
+    pub demands: &'a [Demand],
     /// The system's clock, in seconds since 1970.
     pub system: u64,
 }
@@ -185,7 +210,7 @@ impl TrustStore {
 /// The code of a signature that does not count.
 const fn code_of(why: &Why) -> &'static str {
     match why {
-        Why::Unknown | Why::Role => codes::KEY_UNKNOWN,
+        Why::Unknown | Why::Role | Why::Policy => codes::KEY_UNKNOWN,
         Why::Revoked => codes::KEY_REVOKED,
         Why::Expired => codes::KEY_EXPIRED,
         Why::Publisher => codes::KEY_OF_OTHER_PUBLISHER,

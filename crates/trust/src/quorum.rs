@@ -55,6 +55,8 @@ pub enum Why {
     Expired,
     /// It belongs to another publisher.
     Publisher,
+    /// The policy counts other keys.
+    Policy,
 }
 
 impl fmt::Display for Why {
@@ -65,6 +67,7 @@ impl fmt::Display for Why {
             Self::Revoked => "it was revoked",
             Self::Expired => "its last day has passed",
             Self::Publisher => "it belongs to another publisher",
+            Self::Policy => "the policy counts other keys only",
         })
     }
 }

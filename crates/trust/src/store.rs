@@ -32,7 +32,8 @@ const LOCK_PAUSE: Duration = Duration::from_millis(20);
 /// Whom a store trusts, as its `trust/` folder said when it was opened.
 #[derive(Debug, Clone)]
 pub struct TrustStore {
-    store: Store,
+    /// Nothing where there is no folder.
+    store: Option<Store>,
     document: Document,
     material: BTreeMap<KeyId, PublicKey>,
     list: Option<(Envelope, RevocationList)>,
@@ -55,7 +56,19 @@ impl TrustStore {
         };
         let clock = Clock::read(&folder.join("clock.json"))?;
         let site = sovai_evidence::site_public(store)?;
-        Ok(Self { store: store.clone(), document, material, list, clock, site })
+        Ok(Self { store: Some(store.clone()), document, material, list, clock, site })
+    }
+
+    /// Trusts nobody, and cannot be changed: for who has no store.
+    pub fn empty() -> Self {
+        Self {
+            store: None,
+            document: Document::default(),
+            material: BTreeMap::new(),
+            list: None,
+            clock: Clock::default(),
+            site: None,
+        }
     }
 
     /// Every trusted key, sorted by role and id; also those that have expired or were revoked.
@@ -186,15 +199,16 @@ impl TrustStore {
         }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
-        self.store.trust().join(name)
+    fn path(&self, name: &str) -> Result<PathBuf, TrustError> {
+        Ok(self.store()?.trust().join(name))
     }
 
     /// Takes the folder's lock, and reads again what is in it: another process may have changed it.
     fn lock(&mut self) -> Result<StoreLock, TrustError> {
+        let store = self.store()?.clone();
         let mut tries = 0;
         let lock = loop {
-            match self.store.lock_trust("trust") {
+            match store.lock_trust("trust") {
                 Err(StoreError::Busy { .. }) if tries < LOCK_TRIES => {
                     tries += 1;
                     std::thread::sleep(LOCK_PAUSE);
@@ -202,12 +216,12 @@ impl TrustStore {
                 taken => break taken?,
             }
         };
-        *self = Self::open(&self.store)?;
+        *self = Self::open(&store)?;
         Ok(lock)
     }
 
-    pub(crate) fn store(&self) -> &Store {
-        &self.store
+    pub(crate) fn store(&self) -> Result<&Store, TrustError> {
+        self.store.as_ref().ok_or(TrustError::NoStore)
     }
 }
 

@@ -196,9 +196,10 @@ impl TrustStore {
     /// What was witnessed, from the store's evidence log: records signed by this site's key, or by another with the role
     /// `site` that counts at the system time `system`. A log that is damaged witnesses nothing.
     pub fn witnesses(&self, system: u64) -> Result<Witnesses, TrustError> {
+        let Ok(store) = self.store() else { return Ok(Witnesses::default()) };
         let counting: Vec<KeyId> = self.keys(Role::Site, system).iter().map(PublicKey::id).collect();
         let mut sources: BTreeMap<String, Sighting> = BTreeMap::new();
-        let walked = Log::open(self.store()).walk(&self.all_keys(Role::Site), |entry| {
+        let walked = Log::open(store).walk(&self.all_keys(Role::Site), |entry| {
             let recorder = entry.signers.iter().find(|id| counting.contains(id)).copied();
             let Some(recorder) = recorder.filter(|_| entry.statement.predicate_type == PREDICATE_TYPE) else {
                 return;

@@ -1,7 +1,7 @@
 //! The judgement itself: each level in turn, strongest first.
 
-use super::{DEFAULT_SOURCES, Level, LevelInput, Refusal, Voucher, WitnessedAt, code_of, codes};
-use crate::quorum::{Quorum, Why};
+use super::{DEFAULT_SOURCES, Level, LevelInput, Refusal, SignedBy, Voucher, WitnessedAt, code_of, codes};
+use crate::quorum::{Quorum, Uncounted, Why};
 use crate::role::Role;
 use crate::store::TrustStore;
 use sovai_catalog::SignsWeights;
@@ -40,7 +40,7 @@ pub(super) fn judge(trust: &TrustStore, input: &LevelInput<'_>) -> Level {
         level.why.push("it is revoked".to_owned());
         return level;
     }
-    if input.pins.is_empty() {
+    if input.pins.is_empty() && input.signatures.is_empty() {
         level.why.push("nothing says what its bytes must be".to_owned());
         level.missing.push("pins for every file, in the manifest or its lock".to_owned());
         return level;
@@ -51,8 +51,8 @@ pub(super) fn judge(trust: &TrustStore, input: &LevelInput<'_>) -> Level {
     }
 
     let signers: BTreeSet<KeyId> = input.signatures.iter().map(|signature| signature.key).collect();
-    let publisher = trust.quorum(Role::Publisher, input.publisher, &signers, input.system);
-    let countersigner = trust.quorum(Role::Countersigner, None, &signers, input.system);
+    let publisher = asked(trust.quorum(Role::Publisher, input.publisher, &signers, input.system), input);
+    let countersigner = asked(trust.quorum(Role::Countersigner, None, &signers, input.system), input);
     uncounted(trust, &publisher, &countersigner, &mut level);
     vouchers(trust, input, &[&publisher, &countersigner], &mut level);
 
@@ -75,6 +75,34 @@ pub(super) fn judge(trust: &TrustStore, input: &LevelInput<'_>) -> Level {
         }
     }
     level
+}
+
+/// What certificates add to a quorum, and what a policy asks of it.
+fn asked(mut quorum: Quorum, input: &LevelInput<'_>) -> Quorum {
+    let certified = |key: KeyId| {
+        let is = |of: &SignedBy<'_>| {
+            of.key == key && of.certified.is_some_and(|certified| certified.role == quorum.role)
+        };
+        input.signatures.iter().any(is)
+    };
+    let (taken, rest): (Vec<Uncounted>, Vec<Uncounted>) = quorum
+        .uncounted
+        .iter()
+        .cloned()
+        .partition(|entry| matches!(entry.why, Why::Unknown | Why::Role) && certified(entry.key));
+    quorum.uncounted = rest;
+    quorum.counted.extend(taken.into_iter().map(|entry| entry.key));
+    quorum.counted.sort_unstable();
+    for demand in input.demands.iter().filter(|demand| demand.role == quorum.role) {
+        quorum.needed = quorum.needed.max(demand.threshold);
+        if let Some(keys) = &demand.keys {
+            let (counted, not) = quorum.counted.iter().partition(|key| keys.contains(key));
+            quorum.counted = counted;
+            let not: Vec<KeyId> = not;
+            quorum.uncounted.extend(not.into_iter().map(|key| Uncounted { key, why: Why::Policy }));
+        }
+    }
+    quorum
 }
 
 fn clock(trust: &TrustStore, input: &LevelInput<'_>, level: &mut Level) {
@@ -185,8 +213,9 @@ fn vouchers(trust: &TrustStore, input: &LevelInput<'_>, quorums: &[&Quorum], lev
     for quorum in quorums {
         for &key in &quorum.counted {
             for signature in input.signatures.iter().filter(|signature| signature.key == key) {
+                let certified = signature.certified.filter(|certified| certified.role == quorum.role);
                 level.vouchers.push(Voucher {
-                    name: name_of(trust, key),
+                    name: certified.map_or_else(|| name_of(trust, key), |of| of.subject.to_owned()),
                     key: Some(key),
                     role: Some(quorum.role),
                     when: signature.when,

@@ -78,6 +78,7 @@ impl Place {
             signatures,
             witnesses: &witnesses,
             sources: DEFAULT_SOURCES,
+            demands: &[],
             system: NOW,
         };
         change(&mut input);
@@ -86,7 +87,7 @@ impl Place {
 }
 
 fn by(key: KeyId) -> SignedBy<'static> {
-    SignedBy { key, what: "model.sig", when: Some(NOW - 5) }
+    SignedBy { key, what: "model.sig", when: Some(NOW - 5), certified: None }
 }
 
 #[test]
@@ -286,4 +287,53 @@ fn a_revoked_model_or_file_is_refused_whoever_signed_it() {
     // The same with a clock that was set back: it is said.
     let level = place.level(&[], |input| input.system = NOW - 1000);
     assert_eq!(level.refusals[0].code, codes::CLOCK_BEHIND);
+}
+
+#[test]
+fn a_policy_raises_what_the_store_asks_and_never_lowers_it() {
+    let place = Place::new();
+    let key = PrivateKey::generate(Algorithm::P256).unwrap().public().clone();
+    let certified =
+        |role| SignedBy { certified: Some(Certified { role, subject: "CN=Release" }), ..by(key.id()) };
+    let level = |signed: SignedBy<'_>, demands: &[Demand]| {
+        let demands = demands.to_vec();
+        let trust = place.trust();
+        let witnesses = trust.witnesses(NOW).unwrap();
+        let git_blobs = BTreeMap::new();
+        trust.level(&LevelInput {
+            matches: true,
+            pins: &place.pins,
+            digests: &[],
+            git_blobs: &git_blobs,
+            publisher: None,
+            source: None,
+            revision: None,
+            resolved_at_hub: false,
+            signatures: &[signed],
+            witnesses: &witnesses,
+            sources: DEFAULT_SOURCES,
+            demands: &demands,
+            system: NOW,
+        })
+    };
+    let demand = |keys, threshold| [Demand { role: Role::Publisher, keys, threshold }];
+    assert_eq!(level(by(key.id()), &[]).level, TrustLevel::Digest, "nobody knows the key");
+    let found = level(certified(Role::Publisher), &[]);
+    assert_eq!((found.level, found.vouchers[0].name.as_str()), (TrustLevel::Publisher, "CN=Release"));
+    assert_eq!(level(certified(Role::Countersigner), &[]).level, TrustLevel::Countersigned);
+    assert_eq!(level(certified(Role::Publisher), &demand(None, 2)).level, TrustLevel::Digest);
+    let others = level(certified(Role::Publisher), &demand(Some(BTreeSet::new()), 1));
+    assert_eq!(others.level, TrustLevel::Digest);
+    assert!(others.refusals[0].message.ends_with("the policy counts other keys only"), "{others:?}");
+    let own = demand(Some(BTreeSet::from([key.id()])), 1);
+    assert_eq!(level(certified(Role::Publisher), &own).level, TrustLevel::Publisher);
+}
+
+#[test]
+fn who_has_no_store_trusts_nobody() {
+    let mut trust = TrustStore::empty();
+    assert!(trust.list().is_empty() && trust.witnesses(NOW).unwrap().sightings.is_empty());
+    let key = PrivateKey::generate(Algorithm::P256).unwrap();
+    assert!(trust.set_threshold(Role::Bundle, 2).is_err());
+    assert!(trust.keys(Role::Site, NOW).is_empty() && trust.key(key.public().id()).is_none());
 }

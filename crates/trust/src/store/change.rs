@@ -187,11 +187,11 @@ impl TrustStore {
         // Keys first: a kill between the two writes leaves them revoked, and the same command completes.
         self.remember_revoked(&given)?;
         self.save()?;
-        atomic::write(&self.path("revocations.json"), envelope.to_json().as_bytes(), 0o600)?;
+        atomic::write(&self.path("revocations.json")?, envelope.to_json().as_bytes(), 0o600)?;
         let from = format!("list of revocations {}", given.number);
         self.list = Some((envelope, given.clone()));
         if self.clock.saw(given.issued, &from, system) {
-            self.clock.write(&self.path("clock.json"))?;
+            self.clock.write(&self.path("clock.json")?)?;
         }
         Ok(Applied { list: given, before, lost: no_longer })
     }
@@ -206,7 +206,7 @@ impl TrustStore {
         }
         let _lock = self.lock()?;
         if self.clock.saw(signed, &from, system) {
-            self.clock.write(&self.path("clock.json"))?;
+            self.clock.write(&self.path("clock.json")?)?;
         }
         Ok(())
     }
@@ -236,7 +236,7 @@ impl TrustStore {
     }
 
     fn save(&mut self) -> Result<(), TrustError> {
-        let path = self.path("trust.json");
+        let path = self.path("trust.json")?;
         Ok(self.document.write(&path)?)
     }
 }
