@@ -7,6 +7,7 @@
 mod doctor;
 mod engine;
 mod env;
+mod export;
 mod gateway;
 mod lock;
 mod operate;

@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "what a test cannot do is a failed test")]
 
 mod certificate;
+mod export;
 mod key;
 
 use std::ffi::OsStr;
