@@ -28,7 +28,7 @@ pub(crate) enum Mounts {
 
 /// Opens a path below `root`, following no link in any of its parts. The path's parts are plain names.
 ///
-/// `Errno::LOOP` is a link (`Errno::NOTDIR` where the kernel is old), `Errno::XDEV` a mount. Kernels before 5.6, and
+/// `Errno::LOOP` is a link, `Errno::XDEV` a mount. Kernels before 5.6, and
 /// sandboxes that do not know `openat2`, walk folder by folder and do not see mounts.
 pub(crate) fn open(
     root: BorrowedFd<'_>,
@@ -45,7 +45,7 @@ pub(crate) fn open(
             Err(Errno::AGAIN | Errno::INTR) => {}
             // Old sandboxes forbid what they do not know, instead of saying that it is not there.
             Err(Errno::NOSYS | Errno::PERM) => return open_by_parts(root, path, flags),
-            other => return other,
+            other => return other.map_err(|error| true_cause(root, path, error)),
         }
     }
     Err(Errno::AGAIN)
@@ -60,10 +60,19 @@ fn open_by_parts(root: BorrowedFd<'_>, path: &str, flags: OFlags) -> Result<Owne
     };
     for part in parents.into_iter().flat_map(|parents| parents.split('/')) {
         let at = folder.as_ref().map_or(root, |folder| folder.as_fd());
-        folder = Some(rustix::fs::openat(at, part, FOLDER_FLAGS, Mode::empty())?);
+        let opened = rustix::fs::openat(at, part, FOLDER_FLAGS, Mode::empty());
+        folder = Some(opened.map_err(|error| true_cause(at, part, error))?);
     }
     let at = folder.as_ref().map_or(root, |folder| folder.as_fd());
-    rustix::fs::openat(at, name, flags, Mode::empty())
+    rustix::fs::openat(at, name, flags, Mode::empty()).map_err(|error| true_cause(at, name, error))
+}
+
+/// A link that was to be opened as a folder and not followed is told as "no folder" by the kernel.
+fn true_cause(at: BorrowedFd<'_>, path: &str, error: Errno) -> Errno {
+    match error {
+        Errno::NOTDIR if rustix::fs::readlinkat(at, path, Vec::new()).is_ok() => Errno::LOOP,
+        error => error,
+    }
 }
 
 #[cfg(test)]
@@ -88,7 +97,10 @@ mod tests {
         let old = |path| open_by_parts(root, path, FILE_FLAGS).map(drop);
         assert_eq!((new("sub/file"), old("sub/file")), (Ok(()), Ok(())));
         assert_eq!((new("link"), old("link")), (Err(Errno::LOOP), Err(Errno::LOOP)));
-        assert_eq!((new("folder/file"), old("folder/file")), (Err(Errno::LOOP), Err(Errno::NOTDIR)));
+        assert_eq!((new("folder/file"), old("folder/file")), (Err(Errno::LOOP), Err(Errno::LOOP)));
+        assert_eq!((new("sub/file/x"), old("sub/file/x")), (Err(Errno::NOTDIR), Err(Errno::NOTDIR)));
+        let folder = |path| open(root, path, FOLDER_FLAGS, Mounts::Refuse).map(drop);
+        assert_eq!((folder("sub"), folder("folder")), (Ok(()), Err(Errno::LOOP)));
         assert_eq!((new("sub/none"), old("sub/none")), (Err(Errno::NOENT), Err(Errno::NOENT)));
         assert_eq!(new("../root/sub/file"), Err(Errno::XDEV), "out of the root and in again");
     }

@@ -192,6 +192,9 @@ impl Source {
     }
 
     fn open_link(&self, path: &RelPath) -> Result<OwnedFd, Errno> {
+        if self.links == Links::Refuse && self.snapshot.is_none() {
+            return Err(Errno::LOOP);
+        }
         let folder = match path.as_str().rsplit_once('/') {
             Some((parents, _)) => {
                 Some(beneath::open(self.root.as_fd(), parents, FOLDER_FLAGS, Mounts::Refuse)?)
@@ -502,7 +505,7 @@ mod tests {
         let open = |path: &str| source.open_file(&RelPath::new(path).unwrap()).map(|_| ());
         assert_eq!(open("sub/file"), Ok(()));
         assert_eq!(open("link"), Err(Errno::LOOP));
-        assert!(open("folder/file").is_err());
+        assert_eq!(open("folder/file"), Err(Errno::LOOP));
         assert_eq!(open("sub/none"), Err(Errno::NOENT));
     }
 }
