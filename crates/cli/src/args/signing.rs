@@ -88,7 +88,7 @@ pub(crate) enum SignCommand {
     },
     /// Sign a list of revoked keys and models, for `trust revoke --list`
     Revocations {
-        /// The list: YAML or JSON, as docs/trust.md shows
+        /// The list: JSON, as docs/trust.md shows
         list: PathBuf,
         #[command(flatten)]
         signer: SignerArgs,
@@ -123,7 +123,7 @@ pub(crate) enum RoleArg {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum TrustCommand {
-    /// Trust a public key in a role
+    /// Trust a public key in a role; the same key and role again changes its details
     Add {
         /// Public key, SPKI PEM
         file: PathBuf,
@@ -145,7 +145,7 @@ pub(crate) enum TrustCommand {
     /// Revoke a key for good, or take in a signed list of revocations
     #[command(group = clap::ArgGroup::new("what").required(true).args(["key", "list"]))]
     Revoke {
-        /// Public key file, or key id, or its first 8 digits at least
+        /// Key id, or its first 8 digits at least, or a public key file
         key: Option<String>,
         /// Why, for the list
         #[arg(long, requires = "key")]
@@ -167,9 +167,11 @@ pub(crate) enum TrustCommand {
     Witness {
         /// A model's folder, or a list of digests (SHA256SUMS, a hub's file list as JSON, a passport)
         seen: PathBuf,
-        /// Where they were seen: hf:ORG/NAME@REV, modelscope:ORG/NAME@REV, https://HOST/PATH
+        /// Where they were seen: hf:ORG/NAME@REV, modelscope:ORG/NAME@REV, or an https address
         #[arg(long, value_name = "SOURCE")]
         at: String,
+        #[command(flatten)]
+        reading: super::ReadingArgs,
     },
     /// Print the fingerprint of a public key, to compare over another channel
     Fingerprint {

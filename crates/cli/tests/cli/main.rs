@@ -13,5 +13,6 @@ mod lock;
 mod operate;
 mod output;
 mod settings;
+mod trust;
 mod validate;
 mod verify;
