@@ -10,7 +10,8 @@ impl From<TrustError> for CliError {
         let exit = match error {
             TrustError::Store(error) => return error.into(),
             TrustError::Evidence(error) => return error.into(),
-            TrustError::Unknown(_)
+            TrustError::NoStore
+            | TrustError::Unknown(_)
             | TrustError::Ambiguous { .. }
             | TrustError::PublisherOfOther { .. }
             | TrustError::Text { .. }
