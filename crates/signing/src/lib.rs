@@ -6,6 +6,7 @@ pub mod dsse;
 pub mod json;
 mod keys;
 pub mod oms;
+pub mod passport;
 pub mod pem;
 pub mod statement;
 mod text;

@@ -2,6 +2,7 @@
 
 pub(super) mod model;
 mod output;
+mod statement;
 
 use crate::args::{SignArgs, SignCommand};
 use crate::ctx::Ctx;
@@ -23,8 +24,9 @@ pub(crate) fn run(args: &SignArgs, ctx: &Ctx) -> Result<Exit, CliError> {
             };
             model::run(&job, ctx)
         }
-        SignCommand::Passport { .. } | SignCommand::Revocations { .. } => {
-            Err(CliError::new(Exit::Internal, "not built yet"))
+        SignCommand::Passport { passport, signer, signature } => {
+            statement::passport(passport, signer, signature, ctx)
         }
+        SignCommand::Revocations { list, signer, out } => statement::revocations(list, signer, out, ctx),
     }
 }

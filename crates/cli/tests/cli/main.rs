@@ -14,5 +14,6 @@ mod operate;
 mod output;
 mod settings;
 mod trust;
+mod sign;
 mod validate;
 mod verify;
