@@ -13,7 +13,7 @@ mod lock;
 mod operate;
 mod output;
 mod settings;
-mod trust;
 mod sign;
+mod trust;
 mod validate;
 mod verify;
