@@ -135,3 +135,37 @@ fn bad_hub_lists_are_refused() {
     let deep = "[".repeat(100_000);
     assert!(matches!(Listing::parse(deep.as_bytes()), Err(ListingError::Json(_))));
 }
+
+#[test]
+fn of_1000_mutated_lists_none_panics_and_digests_stay_whole() {
+    let good = json!([
+        { "type": "file", "oid": BLOB, "size": 3, "path": "config.json" },
+        { "type": "file", "oid": BLOB, "size": 9, "path": "w", "lfs": { "oid": B, "size": 9, "pointerSize": 134 } },
+    ])
+    .to_string();
+    let sums = format!("{A}  config.json\n{B} *w\n");
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut random = move |bound: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state % (bound as u64)).unwrap()
+    };
+    let mut refused = 0;
+    for round in 0..1000 {
+        let mut bytes = if round % 2 == 0 { good.clone() } else { sums.clone() }.into_bytes();
+        for _ in 0..=random(3) {
+            let at = random(bytes.len());
+            match random(3) {
+                0 => bytes[at] ^= 1 << random(8),
+                1 => drop(bytes.drain(at..(at + 1 + random(30)).min(bytes.len()))),
+                _ => bytes.insert(at, u8::try_from(random(256)).unwrap()),
+            }
+        }
+        match Listing::parse(&bytes) {
+            Ok(listing) => assert!(listing.files.values().all(|seen| *seen != Seen::default())),
+            Err(_) => refused += 1,
+        }
+    }
+    assert!(refused > 300, "{refused}");
+}
