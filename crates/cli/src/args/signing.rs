@@ -88,7 +88,7 @@ pub(crate) enum SignCommand {
     },
     /// Sign a list of revoked keys and models, for `trust revoke --list`
     Revocations {
-        /// The list: JSON, as docs/trust.md shows
+        /// The list: JSON, as docs/trust.md shows; or a signed list, to which this signature is added
         list: PathBuf,
         #[command(flatten)]
         signer: SignerArgs,

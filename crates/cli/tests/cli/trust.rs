@@ -182,6 +182,35 @@ fn a_list_is_taken_in_by_its_threshold_and_never_an_older_one() {
 }
 
 #[test]
+fn two_signers_reach_a_threshold_of_two_one_after_the_other() {
+    let env = TestEnv::new();
+    let id = format!("sha256:{}", "11".repeat(32));
+    env.write(
+        "list.json",
+        format!(
+            r#"{{"number":1,"issued":"2025-11-25T00:00:00Z","keys":[{{"id":"{id}","reason":"stolen"}}]}}"#
+        ),
+    );
+    for name in ["a", "b"] {
+        assert_eq!(env.run(&format!("keys generate --out {name}")).code, 0);
+        assert_eq!(env.run(&format!("trust add {name}.pub --role revocation")).code, 0);
+    }
+    assert_eq!(env.run("trust threshold revocation 2").code, 0);
+    assert_eq!(env.run("sign revocations list.json --key a --out one.json").code, 0);
+    assert_eq!(env.run("trust revoke --list one.json").code, 5);
+    // The same signer again adds nothing.
+    assert_eq!(env.run("sign revocations one.json --key a --out same.json").code, 0);
+    assert_eq!(env.read("same.json"), env.read("one.json"));
+    assert_eq!(env.run("sign revocations one.json --key b --out both.json").code, 0);
+    insta::assert_snapshot!(env.run("trust revoke --list both.json"), @r"
+    exit 0
+    --- stdout
+    taken in: list 1 of 2025-11-25T00:00:00Z, 1 key and 0 models revoked
+    --- stderr
+    ");
+}
+
+#[test]
 fn what_was_seen_goes_into_the_evidence_log() {
     let env = TestEnv::new();
     env.pinned().write("SHA256SUMS", format!("{}  m.gguf\n", crate::env::WEIGHTS_SHA256));

@@ -59,9 +59,19 @@ pub(super) fn revocations(path: &Path, signer: &SignerArgs, out: &Path, ctx: &Ct
     let key = private(signer)?;
     let text = read_bounded(path, MAX_LIST, "list of revocations")?;
     let refuse = |error| invalid("list of revocations", path).source(&error);
-    let list = RevocationList::parse_source(&text).map_err(refuse)?;
-    let statement = list.to_statement().map_err(refuse)?;
-    let envelope = Envelope::sign(PAYLOAD_TYPE, statement.to_json().into_bytes(), &[&key]);
+    let (envelope, list) = if Envelope::parse(&text).is_ok() {
+        // A list that others have signed: this key signs the same bytes, and joins them.
+        let (mut envelope, list) = RevocationList::parse_envelope(&text).map_err(refuse)?;
+        if envelope.verified_by(std::slice::from_ref(key.public())).is_empty() {
+            let own = Envelope::sign(PAYLOAD_TYPE, envelope.payload.clone(), &[&key]);
+            envelope.signatures.extend(own.signatures);
+        }
+        (envelope, list)
+    } else {
+        let list = RevocationList::parse_source(&text).map_err(refuse)?;
+        let payload = list.to_statement().map_err(refuse)?.to_json().into_bytes();
+        (Envelope::sign(PAYLOAD_TYPE, payload, &[&key]), list)
+    };
     // What is written is what `trust revoke --list` will read.
     RevocationList::parse_envelope(envelope.to_json().as_bytes()).map_err(refuse)?;
     let body = Body {
