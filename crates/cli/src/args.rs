@@ -136,7 +136,7 @@ pub(crate) enum Command {
     Down(DownArgs),
     /// Check whether this host is able to do it
     Doctor(DoctorArgs),
-    /// Print the JSON Schema of the manifest
+    /// Print the JSON Schema of the manifest, or of the policy
     Schema(SchemaArgs),
     /// Print a shell's completion script
     Completions(CompletionsArgs),
@@ -221,7 +221,11 @@ pub(crate) struct DownArgs {
 pub(crate) struct DoctorArgs {}
 
 #[derive(Debug, Args)]
-pub(crate) struct SchemaArgs {}
+pub(crate) struct SchemaArgs {
+    /// The policy's schema instead of the manifest's
+    #[arg(long)]
+    pub(crate) policy: bool,
+}
 
 #[derive(Debug, Args)]
 pub(crate) struct CompletionsArgs {

@@ -52,6 +52,11 @@ pub(crate) fn of_model(name: &Name, findings: Vec<Value>) -> Vec<Value> {
     findings.into_iter().map(with_model).collect()
 }
 
+/// What it is, in a few words.
+pub(crate) fn what(finding: &Finding) -> String {
+    parts(finding).0.to_owned()
+}
+
 /// What it is, what was expected, what was found.
 fn parts(finding: &Finding) -> (&'static str, Option<String>, Option<String>) {
     let bytes = |n: &u64| Some(format!("{n} bytes"));

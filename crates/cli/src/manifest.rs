@@ -139,7 +139,8 @@ pub(crate) fn count(n: usize, what: &str) -> String {
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
-fn invalid(what: &str, path: &Path, diagnostics: &[Diagnostic], bytes: &[u8]) -> CliError {
+/// The error of a file that broke rules, with all of them.
+pub(crate) fn invalid(what: &str, path: &Path, diagnostics: &[Diagnostic], bytes: &[u8]) -> CliError {
     let shown = safe_line(&path.display().to_string());
     CliError::new(Exit::Invalid, format!("{what} {shown} is invalid: {}", tally(diagnostics)))
         .with_details(render(diagnostics, path, bytes))

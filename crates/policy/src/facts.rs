@@ -55,10 +55,12 @@ pub struct ModelFacts {
     pub usage: Vec<String>,
     /// Where it descends from.
     pub lineage: Lineage,
-    /// How strongly its origin is proven.
-    pub trust: TrustFact,
+    /// How strongly its origin is proven. `None` where there is nothing to judge that by: no pins and no signature.
+    pub trust: Option<TrustFact>,
     /// Whether its files were looked into. When not, nothing is known of `licenses` and of all that follows here.
     pub examined: bool,
+    /// What lies among its files and was not looked at: links, special files, what cannot be read.
+    pub unseen: Vec<UnseenFact>,
     /// Its files.
     pub files: Vec<FileFact>,
     /// What breaks the rules of formats.
@@ -83,12 +85,9 @@ impl ModelFacts {
             licenses: Vec::new(),
             usage: Vec::new(),
             lineage: Lineage::default(),
-            trust: TrustFact {
-                level: TrustLevel::Unknown,
-                why: Vec::new(),
-                revocations: RevocationFact::NotNeeded,
-            },
+            trust: None,
             examined: false,
+            unseen: Vec::new(),
             files: Vec::new(),
             problems: Vec::new(),
             code: Vec::new(),
@@ -127,6 +126,15 @@ pub struct LicenseFact {
     pub path: String,
     /// What [`sovai_catalog::identify_license_text`] says of it.
     pub text: TextMatch,
+}
+
+/// Something that was not looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnseenFact {
+    /// Path in the model.
+    pub path: String,
+    /// Why not, a fragment.
+    pub why: String,
 }
 
 /// A file.

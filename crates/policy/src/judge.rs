@@ -30,6 +30,16 @@ pub fn judge(policy: &Policy, facts: &Facts) -> Judgement {
         content::code(model, &mut court);
         content::templates(model, &mut court);
         content::remainder(model, &mut court);
+        court.many(
+            "SOV1090",
+            Severity::Refuse,
+            "spec",
+            model
+                .unseen
+                .iter()
+                .map(|unseen| format!("{} was not looked at: {}", quoted(&unseen.path), unseen.why)),
+            "take it out of the model, or put a regular file in its place",
+        );
         if !model.examined {
             court.decide(
                 "SOV1090",

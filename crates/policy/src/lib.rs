@@ -15,7 +15,7 @@ mod rules;
 pub use decision::{Allowed, Decision, Judgement, Severity};
 pub use facts::{
     CodeFact, Facts, FileFact, ImageFact, LicenseFact, ModelFacts, ProblemFact, RemainderFact,
-    RevocationFact, Subject, TemplateFact, TrustFact,
+    RevocationFact, Subject, TemplateFact, TrustFact, UnseenFact,
 };
 pub use judge::{MAX_LISTED, evaluate, judge};
 pub use rules::{Rule, explain, rules, rules_markdown};

@@ -32,7 +32,7 @@ pub(crate) fn matches(pattern: &str, text: &str) -> bool {
 }
 
 /// What a pair of lists says of a name.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Listed<'a> {
     /// A denying pattern, with its place in the list.
     Denied(usize, &'a str),

@@ -191,7 +191,7 @@ static RULES: [Rule; 22] = [
     Rule {
         code: "SOV1090",
         title: "The files were looked at",
-        explanation: "Where the bytes are not on this host, only what the manifest declares can be judged; formats, code, templates and licence texts are unknown.",
+        explanation: "Where the bytes are not on this host, only what the manifest declares can be judged; formats, code, templates and licence texts are unknown. Links, special files and what cannot be read are never looked at, so that they are refused.",
         fix: "Bring the files here, and judge again.",
         source: "",
     },

@@ -12,6 +12,7 @@ mod gateway;
 mod lock;
 mod operate;
 mod output;
+mod policy;
 mod settings;
 mod sign;
 mod trust;

@@ -4,6 +4,7 @@ use super::{Court, quoted, severity};
 use crate::pattern::{Listed, look_up};
 use crate::{ImageFact, ModelFacts, RevocationFact, Severity, Subject};
 use sovai_manifest::{Claim, ClaimRule, DistilledRule, LineageLink, Patterns};
+use std::fmt::Write as _;
 
 /// Rules 1001 and 1002: the trust level, and what is known of revocations.
 pub(super) fn trust(model: &ModelFacts, court: &mut Court<'_>) {
@@ -14,7 +15,13 @@ pub(super) fn trust(model: &ModelFacts, court: &mut Court<'_>) {
     let minimum = court.policy.minimum(name);
     let own = name.is_some_and(|name| court.policy.trust.models.keys().any(|key| key.as_str() == name));
     let key = if own { "spec.trust.models" } else { "spec.trust.minimum" };
-    let found = &model.trust;
+    let Some(found) = &model.trust else {
+        let message = format!(
+            "the trust level was not judged, at least {minimum} is wanted: nothing here says what the bytes must be"
+        );
+        let hint = "name a manifest with pins, or a signature".to_owned();
+        return court.decide("SOV1001", Severity::Note, key, message, hint);
+    };
     let why = if found.why.is_empty() { String::new() } else { format!(": {}", found.why.join("; ")) };
     if found.level < minimum {
         court.decide(
@@ -204,7 +211,7 @@ pub(super) fn lineage(model: &ModelFacts, court: &mut Court<'_>) {
     let Some(link) = &model.lineage.distilled_from else { return };
     let mut message = format!("distilled from {} ({})", quoted(&link.name), word(link.claim));
     for note in &link.notes {
-        message.push_str(&format!("; {}: {}", note.date, quoted(&note.text)));
+        let _ = write!(message, "; {}: {}", note.date, quoted(&note.text));
     }
     let key = "spec.lineage.distilledFrom";
     match rules.distilled_from {
@@ -232,7 +239,7 @@ pub(super) fn image(image: &ImageFact, court: &mut Court<'_>) {
     let full = with_registry(&image.name);
     let rules = &court.policy.registries;
     let keys = ["spec.images.registries.deny", "spec.images.registries.allow"];
-    listed("SOV1060", "the image", look_up(rules, &[&image.name, &full]), keys, court);
+    listed("SOV1060", "its name", look_up(rules, &[&image.name, &full]), keys, court);
 }
 
 /// The name with its registry, as container engines complete it: the first part is a registry when it has a dot or a

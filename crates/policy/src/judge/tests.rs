@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     CodeFact, FileFact, ImageFact, LicenseFact, ModelFacts, ProblemFact, RemainderFact, RevocationFact,
-    TemplateFact, TrustFact, explain, rules,
+    TemplateFact, TrustFact, UnseenFact, explain, rules,
 };
 use sovai_catalog::identify_license_text;
 use sovai_core::{Sha256, TrustLevel};
@@ -28,11 +28,11 @@ fn model() -> ModelFacts {
         source: Some("file:./model.gguf".into()),
         publisher: Some("Example".into()),
         declared_license: Some("Apache-2.0".into()),
-        trust: TrustFact {
+        trust: Some(TrustFact {
             level: TrustLevel::Digest,
             why: vec!["every byte is what was pinned".into()],
             revocations: RevocationFact::NotNeeded,
-        },
+        }),
         examined: true,
         files: vec![file],
         templates: vec![template],
@@ -96,8 +96,9 @@ fn trust_levels() {
     check("{ trust: { minimum: publisher, models: { assistant: digest } } }", |_| {}, &[]);
     check("{ trust: { models: { assistant: publisher } } }", |_| {}, &["SOV1001 refuse"]);
     check("{ trust: { models: { other: publisher } } }", |_| {}, &[]);
-    check("{}", |model| model.trust.level = TrustLevel::Unknown, &["SOV1001 refuse"]);
-    let signed = |fact| move |model: &mut ModelFacts| model.trust.revocations = fact;
+    check("{}", |model| model.trust.as_mut().unwrap().level = TrustLevel::Unknown, &["SOV1001 refuse"]);
+    check("{}", |model| model.trust = None, &["SOV1001 note"]);
+    let signed = |fact| move |model: &mut ModelFacts| model.trust.as_mut().unwrap().revocations = fact;
     let spec = "{ trust: { revocations: { maxAgeDays: 30, stale: refuse } } }";
     check(spec, signed(RevocationFact::Days(30)), &[]);
     check(spec, signed(RevocationFact::Days(31)), &["SOV1002 refuse"]);
@@ -379,6 +380,10 @@ fn what_nobody_signed_and_nobody_looked_at() {
     check("{}", left, &["SOV1080 refuse"]);
     check("{ remainder: report }", left, &["SOV1080 note"]);
     check("{}", |model| model.examined = false, &["SOV1090 note"]);
+    let link = |model: &mut ModelFacts| {
+        model.unseen.push(UnseenFact { path: "a.gguf".into(), why: "it is a link".into() });
+    };
+    check("{}", link, &["SOV1090 refuse"]);
     check("{ licenses: { text: required } }", |model| model.examined = false, &["SOV1090 note"]);
 }
 

@@ -1,0 +1,184 @@
+//! Facts for a policy, gathered from a manifest, from what the verifier found, and from the files themselves.
+
+use crate::input::read_bounded;
+use sovai_catalog::identify_license_text;
+use sovai_core::{FilePin, Name};
+use sovai_formats::{CodeEntry, Severity, SurfaceItem, SurfaceKind};
+use sovai_manifest::{LockedModel, Manifest, Model};
+use sovai_policy::{
+    CodeFact, FileFact, ImageFact, LicenseFact, ModelFacts, ProblemFact, Subject, TemplateFact, UnseenFact,
+};
+use sovai_verifier::Examination;
+use std::collections::BTreeSet;
+use std::path::Path;
+
+/// Which files of a model have a digest that somebody pinned or signed.
+#[derive(Debug, Clone)]
+pub(crate) enum Pinned {
+    /// All of them, or as if.
+    All,
+    /// These paths.
+    Paths(BTreeSet<String>),
+}
+
+impl Pinned {
+    /// The files of pins.
+    pub(crate) fn of(pins: &[FilePin]) -> Self {
+        Self::Paths(pins.iter().map(|pin| pin.path.as_str().to_owned()).collect())
+    }
+
+    fn has(&self, path: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Paths(paths) => paths.contains(path),
+        }
+    }
+}
+
+/// What a manifest and its lock declare of a model.
+pub(crate) fn declared(name: &Name, model: &Model, locked: Option<&LockedModel>) -> ModelFacts {
+    ModelFacts {
+        source: Some(model.source.to_string()),
+        publisher: model.publisher.clone(),
+        declared_license: model.license.clone(),
+        hub_license: locked.and_then(|locked| locked.license.clone()),
+        usage: model.usage.clone(),
+        lineage: model.lineage.clone().unwrap_or_default(),
+        ..ModelFacts::new(Subject::Model(name.as_str().to_owned()))
+    }
+}
+
+/// The images of a manifest's services, each once, by name.
+pub(crate) fn images(manifest: &Manifest) -> Vec<ImageFact> {
+    let names: BTreeSet<&str> =
+        manifest.services.values().map(|service| service.image.name.as_str()).collect();
+    names.into_iter().map(|name| ImageFact { name: name.to_owned() }).collect()
+}
+
+/// Adds what an examination found in the files of a model.
+pub(crate) fn add_examination(facts: &mut ModelFacts, examination: &Examination, pinned: &Pinned) {
+    facts.examined = true;
+    facts.unseen.extend(
+        examination
+            .findings
+            .iter()
+            .map(|found| UnseenFact { path: found.subject().to_owned(), why: crate::findings::what(found) }),
+    );
+    facts.files.extend(
+        examination
+            .files
+            .iter()
+            .map(|file| FileFact { path: file.path.clone(), content: file.content.word() }),
+    );
+    facts.problems.extend(examination.problems.iter().map(|found| ProblemFact {
+        code: found.code,
+        path: found.path.clone(),
+        message: found.message.clone(),
+        warning: found.severity == Severity::Warning,
+    }));
+    facts.code.extend(examination.surface.iter().filter_map(|item| code(item, pinned)));
+    facts.templates.extend(examination.templates.iter().map(|template| TemplateFact {
+        path: template.path.clone(),
+        place: match &template.name {
+            Some(name) => format!("{name}, {}", template.place.words()),
+            None => template.place.words().to_owned(),
+        },
+        sha256: template.sha256,
+        pinned: pinned.has(&template.path),
+    }));
+    facts.licenses.extend(
+        examination
+            .licenses
+            .iter()
+            .map(|text| LicenseFact { path: text.path.clone(), text: identify_license_text(&text.text) }),
+    );
+}
+
+/// An item of the executable surface that is code an engine imports. Pickles, programs and archives are kinds of
+/// content, which have rules of their own.
+fn code(item: &SurfaceItem, pinned: &Pinned) -> Option<CodeFact> {
+    let list = |what: &str, entries: &[CodeEntry]| {
+        let named: Vec<String> =
+            entries.iter().take(8).map(|entry| format!("{} = {}", entry.key, entry.value)).collect();
+        let more = if entries.len() > named.len() { ", ..." } else { "" };
+        format!("{what} ({}{more})", named.join(", "))
+    };
+    // `ORG/NAME--module.Class` is code of another repository, which no pin of this model covers.
+    let elsewhere = |entries: &[CodeEntry]| entries.iter().any(|entry| entry.value.contains("--"));
+    let (what, here) = match &item.kind {
+        SurfaceKind::PythonFile => ("Python source".to_owned(), true),
+        SurfaceKind::AutoMap { entries } => (list("auto_map", entries), !elsewhere(entries)),
+        SurfaceKind::CustomPipelines { entries } => (list("custom_pipelines", entries), !elsewhere(entries)),
+        SurfaceKind::TrustRemoteCode => ("trust_remote_code".to_owned(), true),
+        _ => return None,
+    };
+    Some(CodeFact { path: item.path.clone(), what, pinned: here && pinned.has(&item.path) })
+}
+
+/// Longest model card in bytes that is looked at.
+const MAX_CARD: usize = 1 << 20;
+
+/// The licence that the front matter of a model card (`README.md`) states: a hub's label. `None` where there is no card
+/// in the folder, or no label in it. Links are not followed.
+pub(crate) fn hub_label(folder: &Path) -> Option<String> {
+    let card = folder.join("README.md");
+    if !fs_err::symlink_metadata(&card).is_ok_and(|metadata| metadata.is_file()) {
+        return None;
+    }
+    let bytes = read_bounded(&card, MAX_CARD, "model card").ok()?;
+    label_of(&String::from_utf8_lossy(&bytes))
+}
+
+/// `license`, or `license_name` where that is `other`, of the lines between the first two `---`.
+fn label_of(card: &str) -> Option<String> {
+    let mut lines = card.trim_start_matches('\u{feff}').lines();
+    if lines.next()?.trim_end() != "---" {
+        return None;
+    }
+    let matter: Vec<&str> = lines.take_while(|line| line.trim_end() != "---").collect();
+    let value = |key: &str| {
+        let line = matter.iter().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
+        // A comment begins with a space; labels have none.
+        let value = line.split(" #").next().unwrap_or(line).trim().trim_matches(['"', '\'']);
+        (1..=128).contains(&value.len()).then(|| value.to_owned())
+    };
+    match value("license") {
+        Some(label) if label == "other" => value("license_name").or(Some(label)),
+        label => label,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_model_cards_label_is_read_from_its_front_matter_alone() {
+        for (card, expected) in [
+            ("---\nlicense: mit\n---\n# M\n", Some("mit")),
+            ("---\r\nlanguage: en\r\nlicense: \"apache-2.0\" # yes\r\n---\r\n", Some("apache-2.0")),
+            ("---\nlicense: other\nlicense_name: minimax-community\n---\n", Some("minimax-community")),
+            ("---\nlicense: other\n---\n", Some("other")),
+            ("# M\nlicense: mit\n", None),
+            ("---\ntags:\n  license: mit\n---\nlicense: mit\n", None),
+            ("---\nlicense:\n---\n", None),
+            ("", None),
+        ] {
+            assert_eq!(label_of(card).as_deref(), expected, "{card:?}");
+        }
+        assert_eq!(label_of(&format!("---\nlicense: {}\n", "x".repeat(1000))), None);
+    }
+
+    #[test]
+    fn code_of_another_place_is_never_pinned() {
+        let item = |kind| SurfaceItem { path: "config.json".into(), kind, sha256: None, bytes: 1 };
+        let map = |value: &str| SurfaceKind::AutoMap {
+            entries: vec![CodeEntry { key: "AutoModel".into(), value: value.into() }],
+        };
+        let pinned = Pinned::Paths(["config.json".to_owned()].into());
+        assert!(code(&item(map("modeling_x.XModel")), &pinned).unwrap().pinned);
+        assert!(!code(&item(map("org/name--modeling_x.XModel")), &pinned).unwrap().pinned);
+        assert!(!code(&item(map("modeling_x.XModel")), &Pinned::Paths(BTreeSet::new())).unwrap().pinned);
+        assert_eq!(code(&item(SurfaceKind::Pickle), &pinned), None);
+    }
+}
