@@ -1,13 +1,14 @@
 //! Admission: a model's bytes are verified and brought into the store in one read.
 
 use crate::Options;
+use crate::compare::{Checked, Work, checked, compare, largest_first};
 use crate::error::VerifyError;
 use crate::finding::Finding;
 use crate::hash::{Outcome, Progress, Reading, hash, pool};
 use crate::identity::settle;
 use crate::receipts::{BlobReceipts, SourceReceipts};
 use crate::remainder::Remainders;
-use crate::run::{Checked, Read, Report, Work, checked, compare, judge, largest_first, paths, read_file};
+use crate::run::{Read, Report, judge, paths, read_file};
 use crate::verity::kernel::SealError;
 use crate::walk::Source;
 use rustix::fs::{Mode, OFlags};

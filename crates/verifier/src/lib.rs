@@ -12,6 +12,7 @@
 
 mod admit;
 mod beneath;
+mod compare;
 mod error;
 mod examine;
 mod finding;

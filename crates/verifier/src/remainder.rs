@@ -1,8 +1,8 @@
 //! What a verification did not cover. A result that does not say so says too much.
 
 use crate::Options;
+use crate::compare::{checked, compare};
 use crate::error::VerifyError;
-use crate::run::{checked, compare};
 use crate::walk::{Entry, Link, Source, Walked};
 use serde::{Deserialize, Serialize};
 use sovai_core::FilePin;

@@ -1,6 +1,7 @@
 //! A source against the list of files that a signature of OpenSSF Model Signing v1.0 speaks for.
 
 use crate::Options;
+use crate::compare::{Work, note};
 use crate::error::VerifyError;
 use crate::finding::{ByteRange, Finding, Kind};
 use crate::hash::{Outcome, Progress, Reading, pieces, pool};
@@ -8,7 +9,7 @@ use crate::identity::{Identity, settle};
 use crate::layout::is_hub_metadata;
 use crate::receipts::SourceReceipts;
 use crate::remainder::{Reason, Remainder, Remainders};
-use crate::run::{Report, Work, judge, note, steady};
+use crate::run::{Report, judge, steady};
 use crate::walk::{Entry, Links, Source, Walked};
 use blake2::Blake2b512;
 use sha2::Digest as _;

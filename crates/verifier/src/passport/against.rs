@@ -2,13 +2,14 @@
 
 use super::{Passport, PassportFile, damage};
 use crate::Options;
+use crate::compare::{Checked, Work, checked, compare, largest_first};
 use crate::error::VerifyError;
 use crate::finding::Finding;
 use crate::hash::{Progress, Reading, pool_with};
 use crate::identity::{FsId, Identity, settle, unchanged};
 use crate::input::{ALIGN, Buffer, Input};
 use crate::receipts::SourceReceipts;
-use crate::run::{Checked, Opened, Report, Work, checked, compare, largest_first, open_steady, paths};
+use crate::run::{Opened, Report, open_steady, paths};
 use crate::tree::{ChunkHasher, chunk_count};
 use crate::walk::Source;
 use rustix::fs::Stat;
