@@ -90,7 +90,7 @@ impl Log {
     /// for others who append, then it is busy. A log that is not what was written is left alone.
     pub fn append(&self, statement: &Statement, key: &PrivateKey) -> Result<Appended, EvidenceError> {
         let _lock = self.lock()?;
-        let (path, head_path) = (self.path(), self.head_path());
+        let path = self.path();
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let fd = rustix::fs::open(&path, flags, Mode::RUSR | Mode::WUSR)
             .map_err(|error| StoreError::io("open", &path, error))?;
@@ -100,8 +100,15 @@ impl Log {
             let reason = "it is not a regular file".to_owned();
             return Err(StoreError::Corrupt { path: path.clone(), reason }.into());
         }
+        let head = self.head()?;
         let mended = self.mend(&mut file)?;
-        let last = self.last(&mut file)?;
+        let last = self.last(&mut file, head)?;
+        // A line whose writer was killed before it wrote the head: the head follows now, as it may be one line behind
+        // and never two.
+        if let Some(last) = last.filter(|last| head != Some(*last)) {
+            file.sync_all().map_err(|error| io("write", error))?;
+            self.write_head(last)?;
+        }
         let seq = last.map_or(1, |head| head.seq.saturating_add(1));
         let line = numbered(statement, seq, last.map(|head| head.sha256), mended.as_ref(), key)?;
         let digest = sha256(&line);
@@ -113,11 +120,7 @@ impl Log {
             drop(file.set_len(end));
             return Err(io("write", error));
         }
-        let head = Head { seq, sha256: digest };
-        let bytes = serde_json::to_vec(&head)
-            .map_err(|error| EvidenceError::Statement { reason: error.to_string() })?;
-        // Also makes the names in the folder last, the log's own when it is new.
-        atomic::write(&head_path, &bytes, 0o600)?;
+        self.write_head(Head { seq, sha256: digest })?;
         Ok(Appended { seq, digest, mended })
     }
 
@@ -135,14 +138,13 @@ impl Log {
     }
 
     /// Number and digest of the last line, compared with what `head.json` says; nothing when the log is empty.
-    fn last(&self, file: &mut File) -> Result<Option<Head>, EvidenceError> {
+    fn last(&self, file: &mut File, head: Option<Head>) -> Result<Option<Head>, EvidenceError> {
         let path = self.path();
         let damaged = |line: u64, reason: &str| EvidenceError::Damaged {
             path: path.clone(),
             line,
             reason: reason.to_owned(),
         };
-        let head = self.head()?;
         let Some(line) = tail::last_line(file, &path)? else {
             return match head {
                 None => Ok(None),
@@ -174,6 +176,13 @@ impl Log {
             Ok(head) => Ok(Some(head)),
             Err(error) => Err(StoreError::Corrupt { path, reason: error.to_string() }.into()),
         }
+    }
+
+    /// Also makes the names in the folder last, the log's own when it is new.
+    fn write_head(&self, head: Head) -> Result<(), EvidenceError> {
+        let bytes = serde_json::to_vec(&head)
+            .map_err(|error| EvidenceError::Statement { reason: error.to_string() })?;
+        Ok(atomic::write(&self.head_path(), &bytes, 0o600)?)
     }
 
     fn lock(&self) -> Result<StoreLock, StoreError> {

@@ -241,3 +241,24 @@ fn a_busy_store_says_who_holds_it() {
     let ran = env.run("trust add k.pub");
     assert!(ran.code == 11 && ran.stderr.contains("sovai trust add"), "{ran}");
 }
+
+/// Whatever the moment of the kill: the log stays a chain, and the same command goes on.
+#[test]
+fn a_kill_at_any_moment_leaves_a_chain() {
+    let env = TestEnv::new();
+    env.write("SHA256SUMS", format!("{}  m.gguf\n", crate::env::WEIGHTS_SHA256));
+    let args = ["trust", "witness", "SHA256SUMS", "--at", "hf:a/b@main", "-q"];
+    let program = env!("CARGO_BIN_EXE_sovai");
+    assert_eq!(env.finish(&mut env.command(&args)).code, 0);
+    for round in 0..30 {
+        let mut child = env.process(program, &args).stdout(std::process::Stdio::null()).spawn().unwrap();
+        std::thread::sleep(std::time::Duration::from_micros(round * 700));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    assert_eq!(env.finish(&mut env.command(&args)).code, 0);
+    let store = sovai_store::Store::open(&env.root().join("store")).unwrap();
+    let key = sovai_evidence::site_public(&store).unwrap().unwrap();
+    let walked = sovai_evidence::Log::open(&store).verify(&[key]).unwrap();
+    assert!(walked.problems.is_empty() && walked.lines >= 2, "{walked:?}");
+}

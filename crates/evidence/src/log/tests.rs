@@ -166,6 +166,17 @@ fn a_kill_between_the_line_and_the_head_loses_nothing() {
     assert_eq!(site.append("three").seq, 3);
     assert_eq!(site.flaws(), []);
 
+    // Twice in a row: the head is one line behind, never two.
+    let head = fs_err::read(site.log.head_path()).unwrap();
+    site.append("four");
+    fs_err::write(site.log.head_path(), &head).unwrap();
+    // Killed after the head was mended and the next line was written, before its head was.
+    site.append("five");
+    let four = sha256(site.lines()[3].as_bytes());
+    fs_err::write(site.log.head_path(), serde_json::to_vec(&Head { seq: 4, sha256: four }).unwrap()).unwrap();
+    assert_eq!(site.append("six").seq, 6);
+    assert_eq!(site.flaws(), []);
+
     let site = Site::new();
     site.append("one");
     fs_err::remove_file(site.log.head_path()).unwrap();
