@@ -3,7 +3,7 @@
 //! Pure and deterministic: the same pins give the same bytes, and so the same *model digest* (the digest of the
 //! manifest), on every machine and at every time.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use sha2::Digest as _;
 use sovai_core::{FilePin, Sha256};
 use std::collections::BTreeMap;
@@ -50,12 +50,24 @@ pub struct ModelArtifact {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Manifest {
+struct Manifest<'a> {
     schema_version: u32,
     media_type: &'static str,
     artifact_type: &'static str,
     config: Descriptor,
-    layers: Vec<Descriptor>,
+    #[serde(serialize_with = "layers")]
+    layers: &'a [&'a FilePin],
+}
+
+/// One by one: descriptors of a hundred thousand files would take a hundred megabytes.
+fn layers<S: Serializer>(pins: &&[&FilePin], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(pins.iter().map(|pin| Descriptor {
+        media_type: layer_media_type(pin.path.file_name()).to_owned(),
+        artifact_type: None,
+        digest: pin.sha256,
+        size: pin.size,
+        annotations: BTreeMap::from([(FILE_PATH.to_owned(), pin.path.as_str().to_owned())]),
+    }))
 }
 
 #[derive(Serialize)]
@@ -89,16 +101,6 @@ impl ModelArtifact {
         };
         let config = json(&config);
         let config_digest = sha256(&config);
-        let layers = pins
-            .iter()
-            .map(|pin| Descriptor {
-                media_type: layer_media_type(pin.path.file_name()).to_owned(),
-                artifact_type: None,
-                digest: pin.sha256,
-                size: pin.size,
-                annotations: BTreeMap::from([(FILE_PATH.to_owned(), pin.path.as_str().to_owned())]),
-            })
-            .collect();
         let manifest = json(&Manifest {
             schema_version: 2,
             media_type: MANIFEST_MEDIA_TYPE,
@@ -110,7 +112,7 @@ impl ModelArtifact {
                 size: config.len() as u64,
                 annotations: BTreeMap::new(),
             },
-            layers,
+            layers: &pins,
         });
         Self { digest: sha256(&manifest), manifest, config, config_digest }
     }

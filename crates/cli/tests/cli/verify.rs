@@ -269,3 +269,50 @@ fn a_signal_ends_it_with_130() {
         assert_eq!(rest.last().map(String::as_str), Some("error: interrupted"));
     }
 }
+
+#[test]
+fn a_run_can_be_gentle_and_still_finds_what_is_wrong() {
+    let env = folder();
+    let command = "verify stack.yaml --nice 1 --limit-rate 1MiB --from-disk --threads 2";
+    assert_eq!(env.run(command).code, 0);
+    assert_eq!(env.json("verify stack.yaml")["models"][0]["hashed"], 0);
+    // What the disk has is read, whatever receipts say.
+    assert_eq!(env.json(command)["models"][0]["hashed"], 26);
+    env.write("weights/a.bin", "GGUF weightz\n");
+    assert_eq!(env.run(command).code, 4);
+}
+
+#[test]
+fn a_priority_and_a_rate_that_make_no_sense_are_exit_2() {
+    let env = folder();
+    for wrong in ["--nice 20", "--nice -1", "--limit-rate 0", "--limit-rate 5parsecs"] {
+        assert_eq!(env.run(&format!("verify stack.yaml {wrong}")).code, 2, "{wrong}");
+    }
+}
+
+#[test]
+fn the_process_is_as_nice_as_it_was_asked_to_be() {
+    let env = TestEnv::new();
+    env.write("huge", "");
+    fs_err::OpenOptions::new().write(true).open(env.path("huge")).unwrap().set_len(1 << 40).unwrap();
+    let mut child = env
+        .process(env!("CARGO_BIN_EXE_sovai"), &["verify", "huge", "--progress", "json", "--nice", "7"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stderr.take().unwrap()).read_line(&mut line).unwrap();
+    let before = rustix::process::getpriority_process(None).unwrap();
+    // Of every thread: on Linux each has its own.
+    let mut seen = 0;
+    for thread in fs_err::read_dir(format!("/proc/{}/task", child.id())).unwrap() {
+        let id = thread.unwrap().file_name().to_str().unwrap().parse().unwrap();
+        let priority = rustix::process::getpriority_process(Pid::from_raw(id)).unwrap();
+        assert_eq!(priority, (before + 7).min(19));
+        seen += 1;
+    }
+    assert!(seen >= 2, "{seen} threads");
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+}

@@ -331,7 +331,7 @@ fn a_passport_that_contradicts_itself_is_refused_also_when_it_is_sealed() {
         let error = Passport::parse(&changed).unwrap_err();
         assert!(matches!(error, PassportError::Inconsistent { member: "chunks", .. }), "{error}");
     }
-    let error = Passport::parse(&vec![b' '; (64 << 20) + 1]).unwrap_err();
+    let error = Passport::parse(&vec![b' '; (48 << 20) + 1]).unwrap_err();
     assert!(matches!(error, PassportError::TooLarge { .. }), "{error}");
     let error = Passport::parse(b"{}").unwrap_err();
     assert!(matches!(error, PassportError::Unsealed), "{error}");
