@@ -393,6 +393,16 @@ mod tests {
         assert_eq!(rule("SOV2999"), None);
     }
 
+    #[test]
+    fn the_documentation_has_every_rule() {
+        let docs = include_str!("../../../docs/formats.md");
+        for Rule { code, severity, title, explanation, .. } in RULES {
+            let severity = if *severity == Severity::Error { "error" } else { "warning" };
+            let line = format!("| {code} | {severity} | {title} | {explanation} |");
+            assert!(docs.lines().any(|known| known == line), "{line}");
+        }
+    }
+
     /// Each code that an error can have is in the table.
     #[test]
     fn no_error_is_without_a_rule() {

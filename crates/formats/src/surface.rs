@@ -67,6 +67,39 @@ pub enum SurfaceKind {
     Archive,
 }
 
+impl SurfaceKind {
+    /// The kind in a few words.
+    pub const fn words(&self) -> &'static str {
+        match self {
+            Self::PythonFile => "Python source",
+            Self::AutoMap { .. } => "auto_map",
+            Self::CustomPipelines { .. } => "custom_pipelines",
+            Self::TrustRemoteCode => "trust_remote_code",
+            Self::ChatTemplate { .. } => "chat template",
+            Self::Pickle => "pickle",
+            Self::TorchZip => "pickle in a ZIP archive",
+            Self::Executable => "program",
+            Self::Llamafile => "llamafile",
+            Self::Script => "script",
+            Self::Keras => "Keras or HDF5 model",
+            Self::OnnxExternalData { .. } => "ONNX external data",
+            Self::Archive => "archive, not looked into",
+        }
+    }
+
+    /// What it names, raw: `KEY=VALUE`, the name of a template, paths.
+    pub fn names(&self) -> Vec<String> {
+        match self {
+            Self::AutoMap { entries } | Self::CustomPipelines { entries } => {
+                entries.iter().map(|entry| format!("{}={}", entry.key, entry.value)).collect()
+            }
+            Self::ChatTemplate { name, .. } => name.iter().cloned().collect(),
+            Self::OnnxExternalData { locations } => locations.clone(),
+            _ => Vec::new(),
+        }
+    }
+}
+
 /// One thing in a model that can run, or that says what shall run.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct SurfaceItem {

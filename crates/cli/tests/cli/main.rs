@@ -9,6 +9,7 @@ mod engine;
 mod env;
 mod export;
 mod gateway;
+mod inspect;
 mod lock;
 mod operate;
 mod output;
