@@ -52,7 +52,7 @@ running() {
 
 stage "tools" tools
 stage "format" cargo fmt --all --check
-stage "shellcheck" shellcheck scripts/*.sh .ci/run
+stage "shellcheck" shellcheck scripts/*.sh .ci/run crates/cli/src/commands/export/check.sh crates/pki/tests/fixtures/make.sh
 stage "engine's entry script" env PYTHONDONTWRITEBYTECODE=1 python3 -m unittest discover -s scripts/engine
 stage "clippy" cargo clippy --workspace --all-targets --locked -- -D warnings
 stage "licences and sources" cargo deny --locked check bans licenses sources

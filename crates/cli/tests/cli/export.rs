@@ -344,3 +344,42 @@ fn the_script_wants_a_folder() {
     fs_err::remove_file(signed.env.path("out/key.pem")).unwrap();
     assert_eq!(run(&["/"]), Some(2));
 }
+
+/// A tool that is missing or broken must not make the script say yes.
+#[test]
+fn a_missing_tool_is_no_yes() {
+    const TOOLS: &[&str] = &[
+        "awk", "cat", "cmp", "comm", "cut", "dirname", "find", "mktemp", "openssl", "rm", "sed", "sh",
+        "sort", "tr", "wc",
+    ];
+    let signed = Signed::new(Algorithm::P256);
+    assert_eq!(signed.export(), 0);
+    let run = |without: &str| {
+        let tools = signed.env.path("tools");
+        fs_err::create_dir(&tools).unwrap();
+        for tool in TOOLS.iter().filter(|tool| **tool != without) {
+            let found =
+                ["/usr/bin", "/bin"].iter().map(|at| Path::new(at).join(tool)).find(|path| path.exists());
+            std::os::unix::fs::symlink(found.unwrap(), tools.join(tool)).unwrap();
+        }
+        let output = Command::new("/bin/sh")
+            .args([signed.env.path("out/check.sh"), signed.env.path("model")])
+            .env("PATH", &tools)
+            .output()
+            .unwrap();
+        fs_err::remove_dir_all(tools).unwrap();
+        output.status.code().unwrap()
+    };
+    assert_eq!(run("none"), 0);
+    signed.env.write("model/extra", "x");
+    for tool in TOOLS {
+        assert_ne!(run(tool), 0, "{tool} is missing, and an extra file is not seen");
+    }
+    fs_err::remove_file(signed.env.path("model/extra")).unwrap();
+    signed.env.write("model/config.json", "x");
+    for tool in TOOLS {
+        assert_ne!(run(tool), 0, "{tool} is missing, and a changed file is not seen");
+    }
+    signed.env.write("model/config.json", "content 0\n");
+    assert_eq!(run("none"), 0);
+}

@@ -192,3 +192,38 @@ fn the_witness_accepts_whoever_has_a_certificate() {
     let error = authority.judge(&bundle, &somebody, SUMMER).unwrap_err();
     assert!(matches!(error, PkiError::Pin { .. }), "{error}");
 }
+
+#[test]
+fn what_sovai_signs_with_a_certificate_the_witness_verifies() {
+    let Some(witness) = Witness::find() else { return };
+    for curve in ["prime256v1", "secp384r1", "secp521r1"] {
+        let authority = Authority::new(curve);
+        authority.certificate("leaf", "sub", curve, "code", THIS_YEAR);
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_sovai"))
+            .args(["sign", "model", "model", "--key", "leaf.key", "--signature", "model.sig"])
+            .args(["--certificate", "leaf.pem", "--chain", "sub.pem"])
+            .current_dir(authority.work.path())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let verify = || {
+            witness.run([
+                "verify".into(),
+                "certificate".into(),
+                authority.at("model").into_os_string(),
+                "--signature".into(),
+                authority.at("model.sig").into_os_string(),
+                "--certificate_chain".into(),
+                authority.at("root.pem").into_os_string(),
+            ])
+        };
+        let said = verify();
+        assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+        let bundle =
+            Bundle::parse(&fs_err::read(authority.at("model.sig")).unwrap(), Compat::Strict).unwrap();
+        let judged = authority.judge(&bundle, &pin(), SUMMER).unwrap();
+        bundle.verify_leaf(&PublicKey::from_spki_der(&judged.spki_der).unwrap()).unwrap();
+        fs_err::write(authority.at("model/config.json"), "[]\n").unwrap();
+        assert!(!verify().status.success(), "the witness sees no difference");
+    }
+}
