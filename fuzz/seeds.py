@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Write the seeds of the corpora. A name says what must come of a seed: `ok-...` is accepted, `SOV2010-...` is refused by
 that rule. Sniffing refuses nothing: there a name begins with the content's word and `--`."""
+import base64
 import json
 import pathlib
 import struct
@@ -197,3 +198,43 @@ for name, data in {
     "unknown--zeros": b"\0" * 16,
 }.items():
     write("sniff", name, data)
+
+# Model signatures, envelopes, JSON: what other tools wrote lies with the tests, the rest is made of it.
+
+VECTORS = ROOT.parent.parent / "crates/signing/tests/vectors"
+golden = (VECTORS / "golden.sig").read_text()
+write("oms", "ok-golden", golden.encode())
+for name in ["shards", "upstream-v0.2.0-certificate", "upstream-v1.0.1-elliptic-key"]:
+    write("oms", f"ok-{name}", (VECTORS / f"{name}.sig").read_bytes())
+write("oms", "refused-media-type", golden.replace("v0.3+json", "v0.2+json").encode())
+write("oms", "refused-duplicate-key", golden.replace('"mediaType"', '"mediaType":"x","mediaType"', 1).encode())
+write("oms", "refused-no-signature", golden[:golden.index('"signatures"')].encode() + b'"signatures":[]}}')
+write("oms", "refused-two-signers", golden.replace('"tlogEntries"', '"certificate":{},"tlogEntries"').encode())
+write("oms", "refused-base64", golden.replace('"payload":"ew', '"payload":"e*').encode())
+write("oms", "refused-unknown-member", golden.replace('"payload"', '"x":1,"payload"').encode())
+
+STATEMENT = ('{"_type":"https://in-toto.io/Statement/v1","subject":[{"name":"passport","digest":{"sha256":"'
+             + "11" * 32 + '"}},{"name":"model","digest":{"sha256":"' + "22" * 32
+             + '"}}],"predicateType":"https://sovai.dev/passport/v1","predicate":{}}')
+
+
+def envelope(payload, kind="application/vnd.in-toto+json", signatures='[{"keyid":"k","sig":"AAAA"}]'):
+    return (f'{{"payload":"{base64.b64encode(payload.encode()).decode()}","payloadType":"{kind}",'
+            f'"signatures":{signatures}}}').encode()
+
+
+write("dsse", "ok-passport", envelope(STATEMENT))
+write("dsse", "ok-other-type", envelope("text", "text/plain"))
+write("dsse", "refused-no-signature", envelope(STATEMENT, signatures="[]"))
+write("dsse", "refused-many-signatures", envelope(STATEMENT, signatures="[" + '{"sig":""},' * 64 + '{"sig":""}]'))
+write("dsse", "refused-base64", envelope(STATEMENT).replace(b'"payload":"ey', b'"payload":"-_'))
+write("dsse", "refused-trailing", envelope(STATEMENT) + b"x")
+
+write("json", "ok-all-kinds", b'{"a":[1,-2,0.5,1e3,"x\\n\\u00e9",null,true,false],"b":{}}')
+write("json", "ok-depth-32", b"[" * 32 + b"]" * 32)
+write("json", "refused-depth-33", b"[" * 33 + b"]" * 33)
+write("json", "refused-duplicate-key", b'{"a":1,"\\u0061":2}')
+write("json", "refused-nan", b"[NaN]")
+write("json", "refused-mark", b"\xef\xbb\xbf{}")
+write("json", "refused-trailing", b"{}{}")
+write("json", "refused-not-utf8", b'["\xff"]')

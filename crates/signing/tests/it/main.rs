@@ -8,6 +8,7 @@
     reason = "what a test cannot do is a failed test"
 )]
 
+mod corpus;
 mod envelopes;
 mod keys;
 mod mutations;
