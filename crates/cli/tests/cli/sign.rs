@@ -40,8 +40,8 @@ fn a_key_pair_is_written_once_and_guarded() {
     let env = TestEnv::new();
     let made = env.json("keys generate --out k");
     assert_eq!((made["algorithm"].as_str(), made["encrypted"].as_bool()), (Some("ed25519"), Some(false)));
-    let mode = |name: &str| fs_err::metadata(env.path(name)).unwrap().mode() & 0o7777;
-    assert_eq!((mode("k"), mode("k.pub")), (0o600, 0o644));
+    let bits = |name: &str| fs_err::metadata(env.path(name)).unwrap().mode() & 0o7777;
+    assert_eq!((bits("k"), bits("k.pub")), (0o600, 0o644));
     assert!(env.read("k").starts_with("-----BEGIN PRIVATE KEY-----\n"));
     assert!(env.read("k.pub").starts_with("-----BEGIN PUBLIC KEY-----\n"));
     let before = (env.read("k"), env.read("k.pub"));
