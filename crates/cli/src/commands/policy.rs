@@ -156,7 +156,8 @@ fn of_folder(path: &Path, ctx: &Ctx) -> Result<Facts, CliError> {
             return Err(CliError::new(Exit::Usage, message).source(&error));
         }
     }
-    let mut known = ModelFacts::new(Subject::Folder(shown));
+    let source = Some(format!("file:{shown}"));
+    let mut known = ModelFacts { source, ..ModelFacts::new(Subject::Folder(shown)) };
     look(&mut known, path, &Pinned::All, ctx)?;
     Ok(Facts { models: vec![known], images: Vec::new() })
 }

@@ -51,7 +51,7 @@ fn the_built_in_policy_is_explained_and_is_what_holds() {
 #[test]
 fn rules_of_every_kind_are_explained() {
     let env = TestEnv::new();
-    for code in ["SOV0020", "SOV0110", "SOV1013", "SOV2001", "sov1070"] {
+    for code in ["SOV0020", "SOV0110", "SOV1013", "SOV2001", "SOV3101", "sov1070"] {
         let value = env.json(&format!("policy explain {code}"));
         assert_eq!(value["rule"]["code"], code.to_uppercase());
         assert!(value["rule"]["explanation"].as_str().unwrap().len() > 20, "{value}");

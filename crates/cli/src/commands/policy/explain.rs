@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::json;
 use sovai_catalog::suggest;
 use sovai_manifest::{BUILT_IN_POLICY, Policy};
+use sovai_trust::codes;
 use std::fmt::Write as _;
 
 /// A rule of any crate.
@@ -77,5 +78,70 @@ fn rules() -> Vec<Rule> {
         fix: None,
         source: some(rule.source),
     });
-    manifest.chain(policy).chain(formats).collect()
+    let trust = TRUST.iter().map(|(code, title, explanation, fix)| Rule {
+        code,
+        title,
+        explanation,
+        fix: Some(fix),
+        source: Some("docs/trust.md"),
+    });
+    manifest.chain(policy).chain(formats).chain(trust).collect()
 }
+
+/// What the judgement of a trust level says besides the level: code, title, explanation, what to do.
+const TRUST: [(&str, &str, &str, &str); 9] = [
+    (
+        codes::MODEL_REVOKED,
+        "The model is not revoked",
+        "The newest signed list of revocations names this model, or one of its files, by its digest. Somebody whom this store trusts with that withdrew it.",
+        "Use another version of the model.",
+    ),
+    (
+        codes::KEY_UNKNOWN,
+        "The signing key is trusted here",
+        "A signature holds, but its key is not in this store, or not in a role that vouches for models. It raises no trust level.",
+        "Compare the key's fingerprint over another channel, then `sovai trust add FILE.pub`.",
+    ),
+    (
+        codes::KEY_REVOKED,
+        "The signing key is not revoked",
+        "Whoever has a revoked key can sign anything with any date. It counts for nothing and never comes back.",
+        "Have the model signed with another key.",
+    ),
+    (
+        codes::KEY_EXPIRED,
+        "The signing key has not expired",
+        "Its last day has passed, by the later of the clock and the newest signed time ever seen here.",
+        "Bring the publisher's new key, and a signature by it.",
+    ),
+    (
+        codes::KEY_OF_OTHER_PUBLISHER,
+        "The signing key is the named publisher's",
+        "The manifest names one publisher, and the key was trusted as another one's.",
+        "Correct `publisher` in the manifest, or see who signed this model and why.",
+    ),
+    (
+        codes::CLOCK_BEHIND,
+        "The clock is not behind what was signed",
+        "The host's clock shows a time before one that is signed and known here. Expiry is judged by the later one.",
+        "Set the clock.",
+    ),
+    (
+        codes::TIME_AHEAD,
+        "No signed time is far ahead",
+        "A signed time lies more than a day ahead of all that is known; believing it would let every key expire.",
+        "Set the clock, or ask the signer about theirs.",
+    ),
+    (
+        codes::SOURCE_DIFFERS,
+        "All sources show the same digests",
+        "A source was seen to have other bytes than the pinned ones: one of the two was changed.",
+        "Compare with the publisher before you use either.",
+    ),
+    (
+        codes::EVIDENCE_DAMAGED,
+        "The evidence log is whole",
+        "Its lines are chained by digest, and the chain is broken. Nothing that it says about other sources counts.",
+        "Restore it from a copy, or record the sources again.",
+    ),
+];
