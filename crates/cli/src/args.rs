@@ -9,7 +9,7 @@ pub(crate) use signing::{
     ConformanceArgs, ExportArgs, ExportCommand, InspectArgs, KeyKind, KeysArgs, KeysCommand, PolicyArgs,
     PolicyCommand, RoleArg, SignArgs, SignCommand, SignerArgs, TrustArgs, TrustCommand,
 };
-pub(crate) use verify::{PassportArgs, ReadingArgs, SignedArgs, SummaryArgs, VerifyArgs};
+pub(crate) use verify::{ReadingArgs, SummaryArgs, VerifyArgs};
 
 use crate::exit::Exit;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
@@ -111,7 +111,7 @@ pub(crate) enum Command {
     /// Resolve sources and images to sizes and digests, into the lock beside the manifest
     Lock(LockArgs),
     /// Check bytes against what is pinned
-    Verify(VerifyArgs),
+    Verify(Box<VerifyArgs>),
     /// Read the headers of model files safely, and tell what is in them
     Inspect(InspectArgs),
     /// Make keys

@@ -13,6 +13,7 @@ mod exit;
 mod facts;
 mod findings;
 mod input;
+mod judge;
 mod keys;
 mod manifest;
 mod output;

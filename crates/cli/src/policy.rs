@@ -5,7 +5,8 @@ use crate::input::read_bounded;
 use crate::manifest::{ManifestFile, invalid, render};
 use crate::output::{Printer, safe_line, style};
 use serde_json::Value;
-use sovai_manifest::{MAX_BYTES, Policy, parse_policy};
+use sovai_core::Sha256;
+use sovai_manifest::{BUILT_IN_POLICY, MAX_BYTES, Policy, parse_policy};
 use sovai_policy::{Allowed, Decision, Judgement, Severity, Subject};
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -18,12 +19,15 @@ pub(crate) struct PolicyFile {
     pub(crate) path: Option<PathBuf>,
     /// What it says.
     pub(crate) policy: Cow<'static, Policy>,
+    /// SHA-256 of its text.
+    pub(crate) sha256: Sha256,
 }
 
 impl PolicyFile {
     /// The policy that holds where none is named.
     pub(crate) fn built_in() -> Self {
-        Self { path: None, policy: Cow::Borrowed(Policy::built_in()) }
+        let sha256 = crate::judge::digest(BUILT_IN_POLICY.as_bytes());
+        Self { path: None, policy: Cow::Borrowed(Policy::built_in()), sha256 }
     }
 
     /// Reads and parses a policy; every problem is in the error. Warnings are said on standard error.
@@ -34,7 +38,8 @@ impl PolicyFile {
                 if !diagnostics.is_empty() {
                     out.say(render(&diagnostics, path, &bytes).trim_end());
                 }
-                Ok(Self { path: Some(path.to_owned()), policy: Cow::Owned(policy) })
+                let sha256 = crate::judge::digest(&bytes);
+                Ok(Self { path: Some(path.to_owned()), policy: Cow::Owned(policy), sha256 })
             }
             (None, diagnostics) => Err(invalid("policy", path, &diagnostics, &bytes)),
         }

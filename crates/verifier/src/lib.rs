@@ -25,6 +25,7 @@ mod passport;
 mod receipts;
 mod remainder;
 mod run;
+mod scan;
 mod signed;
 mod tree;
 mod verity;
@@ -39,10 +40,11 @@ pub use finding::{ByteRange, Finding, Kind};
 pub use pace::{Pace, lower_priority};
 pub use passport::{
     Digests, FileDigests, GitBlobId, MAX_GIT_BLOB, Passport, PassportError, PassportFile, TrustedPassport,
-    digest_files, make_passport, verify_against, verify_against_trusted,
+    digest_files, git_blobs, make_passport, verify_against, verify_against_trusted,
 };
 pub use remainder::{GENERAL, MAX_LISTED, Reason, Remainder, Remainders, remainder};
 pub use run::{Report, digest_source, digest_source_except, verify};
+pub use scan::{Hint, scan};
 pub use signed::{SignedList, SignedReport, verify_signed};
 pub use tree::Blake3;
 pub use walk::Links;

@@ -8,7 +8,7 @@ mod make;
 
 pub use against::{TrustedPassport, verify_against, verify_against_trusted};
 pub use format::PassportError;
-pub use make::{Digests, FileDigests, digest_files, make_passport};
+pub use make::{Digests, FileDigests, digest_files, git_blobs, make_passport};
 
 use crate::tree::Blake3;
 use sovai_core::{FilePin, RelPath, Sha256};

@@ -49,8 +49,9 @@ impl From<VerifyError> for CliError {
         let exit = match error {
             VerifyError::Store(error) => return error.into(),
             VerifyError::Cancelled => return crate::signals::interrupted(),
-            VerifyError::SourceMissing { .. } | VerifyError::Source { .. } => Exit::Unreachable,
-            VerifyError::Snapshot { .. } => Exit::Unreachable,
+            VerifyError::SourceMissing { .. } | VerifyError::Source { .. } | VerifyError::Snapshot { .. } => {
+                Exit::Unreachable
+            }
             VerifyError::Unfit { .. } => Exit::Mismatch,
             VerifyError::Pins { .. } | VerifyError::Passport(_) => Exit::Invalid,
             VerifyError::NoSpace { .. } => Exit::Resources,

@@ -7,9 +7,13 @@ use std::time::Duration;
 /// Far beyond what any command here takes, also on a busy machine: a command that hangs is a failed test.
 const LIMIT: Duration = Duration::from_mins(1);
 
-/// Bytes of the model that the tests use, and their SHA-256 (`printf 'GGUF weights\n' | sha256sum`).
-pub(crate) const WEIGHTS: &[u8] = b"GGUF weights\n";
-pub(crate) const WEIGHTS_SHA256: &str = "91afe66b7b5df1c3ac942c247e0515b6e1ed75548c638f839bbb956e8c38469b";
+/// Bytes of the model that the tests use, a GGUF header of version 3 without tensors and keys, and their SHA-256.
+pub(crate) const WEIGHTS: &[u8] = b"GGUF\x03\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+/// The same with another last byte.
+pub(crate) const FLIPPED: &[u8] = b"GGUF\x03\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01";
+/// As many other bytes.
+pub(crate) const OTHER: &[u8] = b"GGUF other bytes, so man";
+pub(crate) const WEIGHTS_SHA256: &str = "a4e5e156ddec27e286f75328784d7106b60a4eb1d246e950a001a3f944fbda99";
 
 pub(crate) struct TestEnv {
     folder: tempfile::TempDir,
@@ -147,8 +151,8 @@ impl std::fmt::Display for Ran {
 pub(crate) const FILES: &str = "
       files:
         - path: m.gguf
-          size: 13
-          sha256: 91afe66b7b5df1c3ac942c247e0515b6e1ed75548c638f839bbb956e8c38469b";
+          size: 24
+          sha256: a4e5e156ddec27e286f75328784d7106b60a4eb1d246e950a001a3f944fbda99";
 
 pub(crate) const IMAGE_PIN: &str = "@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 

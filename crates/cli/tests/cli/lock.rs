@@ -1,5 +1,5 @@
 use crate::engine::FakeEngine;
-use crate::env::{FILES, IMAGE_PIN, TestEnv, WEIGHTS, manifest};
+use crate::env::{FILES, FLIPPED, IMAGE_PIN, TestEnv, WEIGHTS, manifest};
 use std::os::unix::fs::MetadataExt as _;
 
 #[test]
@@ -9,7 +9,7 @@ fn a_lock_is_written_once_and_then_unchanged() {
     insta::assert_snapshot!(env.run("lock stack.yaml"), @r"
     exit 0
     --- stdout
-    model assistant: 1 file, 13 B
+    model assistant: 1 file, 24 B
     written: stack.lock.yaml
     --- stderr
     ");
@@ -22,8 +22,8 @@ fn a_lock_is_written_once_and_then_unchanged() {
         license: "Apache-2.0"
         files:
           - path: "m.gguf"
-            size: 13
-            sha256: "91afe66b7b5df1c3ac942c247e0515b6e1ed75548c638f839bbb956e8c38469b"
+            size: 24
+            sha256: "a4e5e156ddec27e286f75328784d7106b60a4eb1d246e950a001a3f944fbda99"
             source: "file:./weights/m.gguf"
     "#);
     let inode = |env: &TestEnv| fs_err::metadata(env.path("stack.lock.yaml")).unwrap().ino();
@@ -31,7 +31,7 @@ fn a_lock_is_written_once_and_then_unchanged() {
     insta::assert_snapshot!(env.run("lock stack.yaml"), @r"
     exit 0
     --- stdout
-    model assistant: 1 file, 13 B
+    model assistant: 1 file, 24 B
     unchanged: stack.lock.yaml
     --- stderr
     ");
@@ -49,7 +49,7 @@ fn what_the_manifest_leaves_open_is_hashed_and_looked_up() {
     insta::assert_snapshot!(env.run(&line), @r"
     exit 0
     --- stdout
-    model assistant: 1 file, 13 B
+    model assistant: 1 file, 24 B
     image example/engine:1: sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb (linux/amd64)
     written: stack.lock.yaml
     --- stderr
@@ -63,8 +63,8 @@ fn what_the_manifest_leaves_open_is_hashed_and_looked_up() {
         license: "Apache-2.0"
         files:
           - path: "m.gguf"
-            size: 13
-            sha256: "91afe66b7b5df1c3ac942c247e0515b6e1ed75548c638f839bbb956e8c38469b"
+            size: 24
+            sha256: "a4e5e156ddec27e286f75328784d7106b60a4eb1d246e950a001a3f944fbda99"
             source: "file:./weights/m.gguf"
     images:
       "example/engine:1":
@@ -95,13 +95,13 @@ fn check_says_what_moved_and_writes_nothing() {
     ");
 
     let before = env.read("stack.lock.yaml");
-    env.write("weights/m.gguf", "GGUF weightz\n");
+    env.write("weights/m.gguf", FLIPPED);
     engine.image("example/engine:1", 'c');
     insta::assert_snapshot!(env.run(&check), @r"
     exit 10
     --- stdout
     changed images.example/engine:1: expected sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb, found sha256:cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc
-    changed models.assistant.files.m.gguf: expected sha256:91afe66b7b5df1c3ac942c247e0515b6e1ed75548c638f839bbb956e8c38469b, found sha256:b8f6e5978854301de0086504c473be5bdeb08a59306fb3c32c1ec02467e7ccc3
+    changed models.assistant.files.m.gguf: expected sha256:a4e5e156ddec27e286f75328784d7106b60a4eb1d246e950a001a3f944fbda99, found sha256:43de774c29670f74011b680d8a721e8f9af76e9b30f308742bf3f53ffa1454ec
     changed: 2 differences in stack.lock.yaml
     --- stderr
     ");
@@ -115,7 +115,7 @@ fn check_says_what_moved_and_writes_nothing() {
     let ran = env.run(&lock);
     assert_eq!(ran.code, 0);
     assert!(
-        ran.stderr.contains("warning: changed models.assistant.files.m.gguf: expected sha256:91afe66b"),
+        ran.stderr.contains("warning: changed models.assistant.files.m.gguf: expected sha256:a4e5e156"),
         "{}",
         ran.stderr
     );
@@ -124,14 +124,14 @@ fn check_says_what_moved_and_writes_nothing() {
 #[test]
 fn a_source_that_is_not_what_the_manifest_pins_is_exit_4_and_not_locked() {
     let env = TestEnv::new();
-    env.pinned().write("weights/m.gguf", "GGUF weightz\n");
+    env.pinned().write("weights/m.gguf", FLIPPED);
     insta::assert_snapshot!(env.run("lock stack.yaml"), @r"
     exit 4
     --- stdout
     model assistant: FAILED
       wrong bytes: m.gguf
-        expected  sha256:91afe66b7b5df1c3ac942c247e0515b6e1ed75548c638f839bbb956e8c38469b
-        found     sha256:b8f6e5978854301de0086504c473be5bdeb08a59306fb3c32c1ec02467e7ccc3
+        expected  sha256:a4e5e156ddec27e286f75328784d7106b60a4eb1d246e950a001a3f944fbda99
+        found     sha256:43de774c29670f74011b680d8a721e8f9af76e9b30f308742bf3f53ffa1454ec
 
     refused: the source is not what the manifest pins; the lock was not written
     hint: bring the pinned files again, or change `files` in the manifest

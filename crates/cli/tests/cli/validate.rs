@@ -18,7 +18,7 @@ fn a_good_manifest_says_what_it_is() {
 fn every_problem_is_shown_in_one_run() {
     let env = TestEnv::new();
     let text =
-        manifest("", FILES, IMAGE_PIN).replace("license:", "licence:").replace("size: 13", "size: many");
+        manifest("", FILES, IMAGE_PIN).replace("license:", "licence:").replace("size: 24", "size: many");
     env.write("stack.yaml", text);
     insta::assert_snapshot!(env.run("validate stack.yaml"), @r"
     exit 3
@@ -83,7 +83,7 @@ fn faults() -> Vec<(&'static str, Vec<u8>, Option<u32>)> {
     vec![
         ("unknown key", swap("license:", "licence:"), Some(8)),
         ("duplicate key", swap("kind: Stack", "kind: Stack\nkind: Stack"), Some(3)),
-        ("wrong type", swap("size: 13", "size: thirteen"), Some(11)),
+        ("wrong type", swap("size: 24", "size: thirteen"), Some(11)),
         ("bad digest", swap("sha256: ", "sha256: xyz"), Some(12)),
         ("upper-case digest", swap("@sha256:aaaa", "@sha256:AAAA"), Some(16)),
         ("absolute path", path("/etc/passwd"), Some(10)),

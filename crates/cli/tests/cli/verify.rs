@@ -1,4 +1,4 @@
-use crate::env::{IMAGE_PIN, TestEnv, WEIGHTS, WEIGHTS_SHA256, manifest};
+use crate::env::{FLIPPED, IMAGE_PIN, OTHER, TestEnv, WEIGHTS, WEIGHTS_SHA256, manifest};
 use rustix::fs::{CWD, Mode, mkfifoat};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fmt::Write as _;
@@ -14,8 +14,8 @@ fn folder() -> TestEnv {
     let files = format!(
         "
       files:
-        - {{ path: a.bin, size: 13, sha256: {WEIGHTS_SHA256} }}
-        - {{ path: sub/b.bin, size: 13, sha256: {WEIGHTS_SHA256} }}"
+        - {{ path: a.bin, size: 24, sha256: {WEIGHTS_SHA256} }}
+        - {{ path: sub/b.bin, size: 24, sha256: {WEIGHTS_SHA256} }}"
     );
     let text = manifest("", &files, IMAGE_PIN)
         .replace("file:./weights/m.gguf", "file:weights")
@@ -33,17 +33,19 @@ fn a_clean_stack_is_verified() {
     insta::assert_snapshot!(format!("exit {}\n{stdout}{}", ran.code, ran.stderr), @r"
     exit 0
     stack demo
-    model assistant: verified  1 file, 13 B, trust level digest, licence Apache-2.0
+    model assistant: verified  1 file, 24 B, trust level digest, licence Apache-2.0
+      why: every byte is what was pinned
+      missing for `hub-pinned`: the digests that a hub lists for a full commit; record them with `sovai trust witness`
     image example/engine:1: pinned to registry digest sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
 
-    verified: 13 B read in N s; no signature was checked
+    verified: 24 B read in N s; no signature was checked
     ");
     let value = env.json("verify stack.yaml");
     assert_eq!(value["kind"], "VerifyResult");
     assert_eq!(value["signatures"]["checked"], false);
     assert_eq!(value["models"][0]["license"]["status"], "spdx");
     assert_eq!(value["models"][0]["hashed"], 0, "the receipt answers the second time");
-    assert_eq!(env.json("verify --full stack.yaml")["models"][0]["hashed"], 13);
+    assert_eq!(env.json("verify --full stack.yaml")["models"][0]["hashed"], 24);
 }
 
 #[test]
@@ -85,13 +87,13 @@ fn a_manifest_and_a_lock_that_do_not_agree_are_exit_5() {
 fn each_fault_of_a_folder_is_named_with_expected_and_found() {
     let faults: [Fault; 8] = [
         ("flipped byte", |env| {
-            env.write("weights/sub/b.bin", "GGUF weightz\n");
+            env.write("weights/sub/b.bin", FLIPPED);
         }),
         ("truncated", |env| {
-            env.write("weights/sub/b.bin", "GGUF weights");
+            env.write("weights/sub/b.bin", &WEIGHTS[..23]);
         }),
         ("grown", |env| {
-            env.write("weights/sub/b.bin", "GGUF weights\n\n");
+            env.write("weights/sub/b.bin", [WEIGHTS, b"\n"].concat());
         }),
         ("missing", |env| fs_err::remove_file(env.path("weights/sub/b.bin")).unwrap()),
         ("extra", |env| {
@@ -106,7 +108,7 @@ fn each_fault_of_a_folder_is_named_with_expected_and_found() {
             mkfifoat(CWD, env.path("weights/a.bin"), Mode::from_raw_mode(0o600)).unwrap();
         }),
         ("swapped", |env| {
-            env.write("weights/a.bin", "GGUF other..\n");
+            env.write("weights/a.bin", OTHER);
         }),
     ];
     let mut all = String::new();
@@ -116,7 +118,12 @@ fn each_fault_of_a_folder_is_named_with_expected_and_found() {
         fault(&env);
         let ran = env.run("verify stack.yaml");
         assert_eq!(ran.code, 4, "{name}: {ran}");
-        let findings: Vec<&str> = ran.stdout.lines().filter(|line| line.starts_with("  ")).collect();
+        let findings: Vec<&str> = ran
+            .stdout
+            .lines()
+            .take_while(|line| !line.starts_with("  why: "))
+            .filter(|line| line.starts_with("  "))
+            .collect();
         let _ = writeln!(all, "{name}\n{}", findings.join("\n"));
         let value = env.json("verify stack.yaml");
         assert_eq!(value["findings"][0]["model"], "assistant", "{name}");
@@ -125,16 +132,16 @@ fn each_fault_of_a_folder_is_named_with_expected_and_found() {
     insta::assert_snapshot!(all, @r"
     flipped byte
       wrong bytes: sub/b.bin
-        expected  sha256:91afe66b7b5df1c3ac942c247e0515b6e1ed75548c638f839bbb956e8c38469b
-        found     sha256:b8f6e5978854301de0086504c473be5bdeb08a59306fb3c32c1ec02467e7ccc3
+        expected  sha256:a4e5e156ddec27e286f75328784d7106b60a4eb1d246e950a001a3f944fbda99
+        found     sha256:43de774c29670f74011b680d8a721e8f9af76e9b30f308742bf3f53ffa1454ec
     truncated
       truncated file: sub/b.bin
-        expected  13 bytes
-        found     12 bytes
+        expected  24 bytes
+        found     23 bytes
     grown
       file that is too long: sub/b.bin
-        expected  13 bytes
-        found     14 bytes
+        expected  24 bytes
+        found     25 bytes
     missing
       missing file: sub/b.bin
         expected  a pinned file
@@ -153,17 +160,18 @@ fn each_fault_of_a_folder_is_named_with_expected_and_found() {
         found     a FIFO
     swapped
       wrong bytes: a.bin
-        expected  sha256:91afe66b7b5df1c3ac942c247e0515b6e1ed75548c638f839bbb956e8c38469b
-        found     sha256:16482eba9b2ac44300465e6c4e4de95296d536acda43b0c3c0f50c210d359256
+        expected  sha256:a4e5e156ddec27e286f75328784d7106b60a4eb1d246e950a001a3f944fbda99
+        found     sha256:a7b06a2dec92a72fd8306bfbab567e331200383633e0992bca86b59eac2a5fdc
     ");
 }
 
 #[test]
 fn each_fault_of_a_single_file_is_exit_4() {
-    for content in [Some("GGUF weightz\n"), Some("GGUF"), Some("GGUF weights\n more"), None] {
+    for content in [Some(FLIPPED.to_vec()), Some(b"GGUF".to_vec()), Some([WEIGHTS, b" more"].concat()), None]
+    {
         let env = TestEnv::new();
         env.pinned();
-        match content {
+        match &content {
             Some(content) => drop(env.write("weights/m.gguf", content)),
             None => fs_err::remove_file(env.path("weights/m.gguf")).unwrap(),
         }
@@ -188,10 +196,10 @@ fn a_folder_is_listed_as_sha256sum_reads_it() {
     insta::assert_snapshot!(env.run("verify weights"), @r"
     exit 0
     --- stdout
-    91afe66b7b5df1c3ac942c247e0515b6e1ed75548c638f839bbb956e8c38469b  a.bin
-    91afe66b7b5df1c3ac942c247e0515b6e1ed75548c638f839bbb956e8c38469b  sub/b.bin
+    a4e5e156ddec27e286f75328784d7106b60a4eb1d246e950a001a3f944fbda99  a.bin
+    a4e5e156ddec27e286f75328784d7106b60a4eb1d246e950a001a3f944fbda99  sub/b.bin
     --- stderr
-    2 files, 26 B; trust level unknown: nothing says what these bytes must be
+    2 files, 48 B; trust level unknown: nothing says what these bytes must be
     ");
     env.write("list", env.run("verify weights").stdout);
     let checked =
@@ -208,7 +216,7 @@ fn a_folder_is_compared_with_the_pins_of_a_model() {
     let env = folder();
     assert_eq!(env.run("verify weights --pins stack.yaml").code, 0);
     assert_eq!(env.run("verify weights --pins stack.yaml#assistant").code, 0);
-    env.write("weights/a.bin", "GGUF weightz\n");
+    env.write("weights/a.bin", FLIPPED);
     assert_eq!(env.json("verify weights --pins stack.yaml")["findings"][0]["type"], "digest");
     insta::assert_snapshot!(env.run("verify weights --pins stack.yaml#asistant"), @r"
     exit 2
@@ -277,8 +285,8 @@ fn a_run_can_be_gentle_and_still_finds_what_is_wrong() {
     assert_eq!(env.run(command).code, 0);
     assert_eq!(env.json("verify stack.yaml")["models"][0]["hashed"], 0);
     // What the disk has is read, whatever receipts say.
-    assert_eq!(env.json(command)["models"][0]["hashed"], 26);
-    env.write("weights/a.bin", "GGUF weightz\n");
+    assert_eq!(env.json(command)["models"][0]["hashed"], 48);
+    env.write("weights/a.bin", FLIPPED);
     assert_eq!(env.run(command).code, 4);
 }
 

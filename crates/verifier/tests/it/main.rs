@@ -11,7 +11,6 @@ mod folders;
 mod hub;
 mod others;
 mod passport;
-mod passport_format;
 mod property;
 mod receipts;
 mod remainder;

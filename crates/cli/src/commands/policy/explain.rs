@@ -3,6 +3,7 @@
 use crate::ctx::Ctx;
 use crate::error::CliError;
 use crate::exit::Exit;
+use crate::judge;
 use crate::output::{Outcome, safe_line, style};
 use serde::Serialize;
 use serde_json::json;
@@ -85,7 +86,16 @@ fn rules() -> Vec<Rule> {
         fix: Some(fix),
         source: Some("docs/trust.md"),
     });
-    manifest.chain(policy).chain(formats).chain(trust).collect()
+    // The codes of trust levels have their own words above.
+    let signatures =
+        judge::rules::RULES.iter().filter(|rule| rule.code < codes::MODEL_REVOKED).map(|rule| Rule {
+            code: rule.code,
+            title: rule.title,
+            explanation: rule.explanation,
+            fix: some(rule.fix),
+            source: Some("docs/verification.md"),
+        });
+    manifest.chain(policy).chain(formats).chain(signatures).chain(trust).collect()
 }
 
 /// What the judgement of a trust level says besides the level: code, title, explanation, what to do.

@@ -1,17 +1,28 @@
-//! `sovai verify MANIFEST`: every model of a stack against its pins.
+//! `sovai verify MANIFEST`: every model of a stack against its pins, its signatures and the policy.
 
-use super::{License, NO_SIGNATURE, Signatures, Trust, effort, heading, receipts};
+use super::base;
+use super::folder::policy_text;
+use super::outputs::{self, Kind};
+use super::report::{Against, Checked, License, ModelBody, PolicyBody, Signatures, effort};
+use super::setup::Setup;
+use super::vsa::{self, Written};
 use crate::args::VerifyArgs;
 use crate::ctx::Ctx;
-use crate::error::{CliError, as_data};
+use crate::error::CliError;
 use crate::exit::Exit;
+use crate::facts;
 use crate::findings;
 use crate::manifest::{ManifestFile, count};
 use crate::output::{Outcome, hint_line, safe_line, style};
+use crate::policy::{self, PolicyFile};
 use serde::Serialize;
-use sovai_core::{FilePin, Name, format_bytes};
-use sovai_manifest::{ImagePin, Resolved, Unpinned, UnpinnedKind, Why, resolve};
-use sovai_verifier::{Finding, Remainders, Report, VerifyError};
+use sovai_core::{FilePin, Name};
+use sovai_formats::Template;
+use sovai_manifest::{ImagePin, Lock, Model, Resolved, Unpinned, UnpinnedKind, Why, resolve};
+use sovai_policy::{Facts, Judgement, Severity, Subject};
+use sovai_store::model_manifest;
+use sovai_verifier::{Finding, Passport, Remainders, Report, VerifyError};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -25,20 +36,9 @@ struct Body<'a> {
     images: Vec<ImageBody<'a>>,
     unpinned: &'a [Unpinned],
     signatures: Signatures,
-}
-
-#[derive(Serialize)]
-struct ModelBody<'a> {
-    name: &'a Name,
-    source: String,
-    pinned: bool,
-    trust: Trust,
-    license: Option<License>,
-    files: u64,
-    bytes: u64,
-    /// Bytes that were really read.
-    hashed: u64,
-    findings: usize,
+    policy: Option<PolicyBody>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    summaries: Vec<Written>,
 }
 
 #[derive(Serialize)]
@@ -47,124 +47,148 @@ struct ImageBody<'a> {
     pin: Option<String>,
 }
 
+/// The models as they were checked, what the policy judges by, and passports that were made.
+struct Models {
+    checked: Vec<Checked>,
+    facts: Facts,
+    passports: BTreeMap<Name, Passport>,
+}
+
 pub(super) fn run(args: &VerifyArgs, ctx: &Ctx) -> Result<Exit, CliError> {
     let file = ManifestFile::load(&args.target, ctx.out)?;
-    let resolved = resolve(&file.manifest, file.lock()?.as_ref());
-    let reports = check(&file, &resolved, args, ctx)?;
-
-    let mut text = format!("{}stack {}{}\n", style::BOLD, file.manifest.name, style::RESET);
-    let mut data = Vec::new();
-    let mut models = Vec::new();
-    for (name, model) in &file.manifest.models {
-        let report = reports.iter().find(|(of, _)| *of == name).map(|(_, report)| report);
-        let license = model.license.as_deref().map(License::new);
-        let clean = report.is_some_and(|report| report.findings.is_empty());
-        let trust = if clean { Trust::Digest } else { Trust::Unknown };
-        let mut facts = Vec::new();
-        if let Some(report) = report {
-            facts.push(count(usize::try_from(report.files).unwrap_or(usize::MAX), "file"));
-            facts.push(format_bytes(report.bytes));
+    let lock = file.lock()?;
+    let resolved = resolve(&file.manifest, lock.as_ref());
+    let policy = PolicyFile::of(Some(&file), args.policy.as_deref(), ctx.out)?;
+    let setup = Setup::new(args, Some(policy), ctx)?;
+    let names: Vec<Option<&Name>> = resolved.models.keys().map(Some).collect();
+    let writer = vsa::Writer::new(&args.summary, &setup, ctx)?;
+    if let Some(writer) = &writer {
+        writer.check(&names)?;
+    }
+    if let Some(out) = &args.passport.out {
+        for name in &names {
+            outputs::check(&outputs::place(out, Kind::Passport, *name, names.len()), Kind::Passport)?;
         }
-        facts.push(format!("trust level {}", trust.word()));
-        facts.push(
-            license.as_ref().map_or("no licence stated".to_owned(), |l| format!("licence {}", l.shown())),
-        );
-        match report {
-            Some(report) => {
-                text.push_str(&heading(&format!("model {name}"), clean, &facts));
-                text.push_str(&findings::text(&report.findings));
-                data.extend(findings::of_model(name, as_data(&report.findings)));
-            }
-            None => {
-                let _ = writeln!(
-                    text,
-                    "model {name}: {}not pinned{}  {}",
-                    style::WARNING,
-                    style::RESET,
-                    facts.join(", ")
-                );
-            }
+    }
+    let models = check(&file, lock.as_ref(), &resolved, args, &setup)?;
+    let judgement = setup.judge.decide(&models.facts);
+    for (name, passport) in &models.passports {
+        let good = models.checked.iter().any(|model| model.name.as_ref() == Some(name) && model.matches());
+        if let (Some(out), true) = (&args.passport.out, good) {
+            let path = outputs::place(out, Kind::Passport, Some(name), names.len());
+            outputs::write(&path, Kind::Passport, &passport.to_json())?;
         }
-        models.push(ModelBody {
-            name,
-            source: model.source.to_string(),
-            pinned: report.is_some(),
-            trust,
-            license,
-            files: report.map_or(0, |report| report.files),
-            bytes: report.map_or(0, |report| report.bytes),
-            hashed: report.map_or(0, |report| report.hashed),
-            findings: report.map_or(0, |report| report.findings.len()),
-        });
     }
-    let images = image_bodies(&file, &resolved);
-    for image in &images {
-        let name = safe_line(image.name);
-        let _ = match &image.pin {
-            Some(pin) => writeln!(text, "image {name}: pinned to {pin}"),
-            None => writeln!(text, "image {name}: {}not pinned{}", style::WARNING, style::RESET),
-        };
-    }
-    warn(&resolved, &file, ctx);
-
-    let conflict = resolved.unpinned.iter().any(|unpinned| matches!(unpinned.why, Why::Conflict { .. }));
-    let exit = match (data.is_empty(), conflict) {
-        (false, _) => Exit::Mismatch,
-        (true, true) => Exit::Refused,
-        (true, false) => Exit::Done,
+    let summaries = match &writer {
+        Some(writer) => summarise(writer, &file, &models.checked, &judgement, lock.is_some(), ctx)?,
+        None => Vec::new(),
     };
-    let all: Vec<&Report> = reports.iter().map(|(_, report)| report).collect();
-    text.push('\n');
-    if !data.is_empty() {
-        let _ = writeln!(text, "failed: {}; the source is not what was pinned", count(data.len(), "finding"));
-    } else if conflict {
-        let _ = writeln!(text, "refused: the manifest and its lock do not agree");
-    } else if all.is_empty() {
-        let _ = writeln!(text, "nothing was verified: no model is pinned");
-    } else {
-        let _ = writeln!(text, "verified: {}; {NO_SIGNATURE}", effort(&all));
-    }
-    data.extend(resolved.unpinned.iter().map(as_warning));
-    let body = Body {
-        target: args.target.display().to_string(),
-        target_kind: "manifest",
-        stack: &file.manifest.name,
-        models,
-        images,
-        unpinned: &resolved.unpinned,
-        signatures: Signatures { checked: false },
-    };
-    ctx.finish(Outcome { exit, findings: data, body, text })
+    let Setup { judge, reporter, .. } = setup;
+    drop(reporter);
+    finish(&file, &resolved, &models.checked, judge.policy.as_ref(), &judgement, summaries, ctx)
 }
 
 /// Verifies every model that is pinned, all of them, also after one that failed.
-fn check<'a>(
-    file: &'a ManifestFile,
-    resolved: &'a Resolved,
+fn check(
+    file: &ManifestFile,
+    lock: Option<&Lock>,
+    resolved: &Resolved,
     args: &VerifyArgs,
-    ctx: &Ctx,
-) -> Result<Vec<(&'a Name, Report)>, CliError> {
-    let sources: Vec<_> = resolved
-        .models
-        .iter()
-        .map(|(name, pins)| Ok((name, pins, file.local_source(name)?)))
-        .collect::<Result<_, CliError>>()?;
-    if sources.is_empty() {
-        return Ok(Vec::new());
+    setup: &Setup,
+) -> Result<Models, CliError> {
+    // What cannot be read at all is said before anything is read.
+    for name in resolved.models.keys() {
+        file.local_source(name)?;
     }
-    let options = args.reading.options(ctx)?;
-    let store = receipts(ctx)?;
-    let reporter = ctx.reporter();
-    sources
-        .into_iter()
-        .map(|(name, pins, source): (&Name, &Vec<FilePin>, _)| {
-            let report = sovai_verifier::verify(&source, pins, &options, store.as_ref(), &*reporter);
-            match (report, findings::missing_single(&source, pins)) {
-                (Err(VerifyError::SourceMissing { .. }), Some(missing)) => Ok((name, unread(missing, pins))),
-                (report, _) => Ok((name, report?)),
-            }
-        })
-        .collect()
+    let base = args.base.as_deref().map(|path| base::templates(path, &setup.options)).transpose()?;
+    let mut models = Models {
+        checked: Vec::new(),
+        facts: Facts { models: Vec::new(), images: facts::images(&file.manifest) },
+        passports: BTreeMap::new(),
+    };
+    for (name, model) in &file.manifest.models {
+        let mut checked = unpinned(name, model);
+        if let Some(pins) = resolved.models.get(name) {
+            let made = compare(file, lock, name, pins, base.as_deref(), args, setup, &mut checked)?;
+            models.passports.extend(made.map(|made| (name.clone(), made)));
+        }
+        // A model that is pinned nowhere is a warning here: nothing is known of it that a policy could judge.
+        models.facts.models.extend(checked.judgement.as_ref().map(|judgement| judgement.facts.clone()));
+        models.checked.push(checked);
+    }
+    Ok(models)
+}
+
+/// A model of which nothing was found out yet.
+fn unpinned(name: &Name, model: &Model) -> Checked {
+    Checked {
+        name: Some(name.clone()),
+        source: model.source.to_string(),
+        against: Against::Nothing,
+        report: None,
+        license: model.license.as_deref().map(License::new),
+        judgement: None,
+        signatures: Vec::new(),
+        named: true,
+        examination: None,
+        tell_formats: false,
+        passport: None,
+        unsigned: Vec::new(),
+        compat: false,
+        refusals: Vec::new(),
+        differences: Vec::new(),
+        scan: Vec::new(),
+    }
+}
+
+/// One model against its pins.
+#[expect(clippy::too_many_arguments, reason = "one call; each is a part of what was read before")]
+fn compare(
+    file: &ManifestFile,
+    lock: Option<&Lock>,
+    name: &Name,
+    pins: &[FilePin],
+    base: Option<&[Template]>,
+    args: &VerifyArgs,
+    setup: &Setup,
+    checked: &mut Checked,
+) -> Result<Option<Passport>, CliError> {
+    let source = file.local_source(name)?;
+    let (passport, options) = match args.passport.out {
+        Some(_) => setup.passport_of(&source)?,
+        None => (None, setup.options.clone()),
+    };
+    let report = sovai_verifier::verify(&source, pins, &options, setup.store.as_ref(), &*setup.reporter);
+    checked.against = Against::Pins;
+    match (report, findings::missing_single(&source, pins)) {
+        (Err(VerifyError::SourceMissing { .. }), Some(missing)) => {
+            checked.report = Some(unread(missing, pins));
+            return Ok(None);
+        }
+        (report, _) => checked.report = Some(report?),
+    }
+    let locked = lock.and_then(|lock| lock.models.get(name));
+    let judged = setup.judge.stack_model(
+        file,
+        name,
+        locked,
+        pins,
+        &source,
+        checked.matches(),
+        setup.compat,
+        &setup.options,
+        &*setup.reporter,
+    )?;
+    if let Some(base) = base {
+        checked.differences = base::differences(&judged.examination.templates, base);
+    }
+    if args.scan {
+        checked.scan = setup.scan(&source)?;
+    }
+    checked.examination = Some(judged.examination);
+    checked.judgement = Some(judged.judgement);
+    checked.signatures = judged.signatures;
+    Ok(passport)
 }
 
 /// The report of a model of which nothing could be read.
@@ -179,6 +203,118 @@ fn unread(missing: Finding, pins: &[FilePin]) -> Report {
     }
 }
 
+/// A summary of each model that is pinned.
+fn summarise(
+    writer: &vsa::Writer<'_>,
+    file: &ManifestFile,
+    models: &[Checked],
+    judgement: &Judgement,
+    locked: bool,
+    ctx: &Ctx,
+) -> Result<Vec<Written>, CliError> {
+    let of: Vec<&Checked> = models.iter().filter(|model| model.report.is_some()).collect();
+    let mut all = Vec::new();
+    for model in &of {
+        let name = model.name.as_ref().map_or("", Name::as_str);
+        let refused = judgement.decisions.iter().any(|decision| {
+            decision.severity == Severity::Refuse
+                && matches!(&decision.subject, Subject::Model(of) if of == name)
+        });
+        let passed = model.exit() == Exit::Done && !refused;
+        let pins = model.judgement.as_ref().and_then(|judgement| judgement.digest);
+        let Some(subject) = pins.or_else(|| model_digest(file, name)) else { continue };
+        match writer.write(model, of.len(), passed, subject, vsa::lock_input(file, locked)?) {
+            Ok(written) => all.push(written),
+            Err(error) if passed => return Err(error),
+            // What was found matters more than that it could not be written down.
+            Err(error) => ctx.out.warn(&safe_line(error.message())),
+        }
+    }
+    Ok(all)
+}
+
+/// The digest of a model whose files could not be read: that of its pins.
+fn model_digest(file: &ManifestFile, name: &str) -> Option<sovai_core::Sha256> {
+    let resolved = resolve(&file.manifest, file.lock().ok()?.as_ref());
+    let (_, pins) = resolved.models.iter().find(|(of, _)| of.as_str() == name)?;
+    Some(model_manifest(pins).1)
+}
+
+fn finish(
+    file: &ManifestFile,
+    resolved: &Resolved,
+    models: &[Checked],
+    policy: Option<&PolicyFile>,
+    judgement: &Judgement,
+    summaries: Vec<Written>,
+    ctx: &Ctx,
+) -> Result<Exit, CliError> {
+    let mut text = format!("{}stack {}{}\n", style::BOLD, file.manifest.name, style::RESET);
+    let mut data = Vec::new();
+    for checked in models {
+        let name = checked.name.as_ref().map_or("", Name::as_str);
+        data.extend(checked.findings());
+        if checked.against == Against::Nothing {
+            let license = checked.license.as_ref();
+            let license =
+                license.map_or("no licence stated".to_owned(), |l| format!("licence {}", l.shown()));
+            let (on, off) = (style::WARNING, style::RESET);
+            let _ = writeln!(text, "model {name}: {on}not pinned{off}  trust level unknown, {license}");
+        } else {
+            text.push_str(&checked.text(&format!("model {name}"), ctx.settings.talk));
+        }
+    }
+    let images = image_bodies(file, resolved);
+    for image in &images {
+        let name = safe_line(image.name);
+        let _ = match &image.pin {
+            Some(pin) => writeln!(text, "image {name}: pinned to {pin}"),
+            None => writeln!(text, "image {name}: {}not pinned{}", style::WARNING, style::RESET),
+        };
+    }
+    if let Some(file) = policy {
+        text.push_str(&policy_text(file, judgement, ctx));
+    }
+    warn(resolved, file, ctx);
+
+    let conflict = resolved.unpinned.iter().any(|unpinned| matches!(unpinned.why, Why::Conflict { .. }));
+    let differ: usize =
+        models.iter().map(|model| model.report.as_ref().map_or(0, |report| report.findings.len())).sum();
+    let refused = judgement.is_refused() || models.iter().any(|model| model.exit() == Exit::Refused);
+    let exit = match (differ, conflict || refused) {
+        (1.., _) => Exit::Mismatch,
+        (0, true) => Exit::Refused,
+        (0, false) => Exit::Done,
+    };
+    let reports: Vec<&Report> = models.iter().filter_map(|model| model.report.as_ref()).collect();
+    let signatures = Signatures::of(models);
+    text.push('\n');
+    let _ = if differ > 0 {
+        writeln!(text, "failed: {}; the source is not what was pinned", count(differ, "finding"))
+    } else if conflict {
+        writeln!(text, "refused: the manifest and its lock do not agree")
+    } else if refused {
+        writeln!(text, "refused: `sovai policy explain CODE` explains a rule")
+    } else if reports.is_empty() {
+        writeln!(text, "nothing was verified: no model is pinned")
+    } else {
+        writeln!(text, "verified: {}; {}", effort(&reports), signatures.shown())
+    };
+    data.extend(policy::data(judgement));
+    data.extend(resolved.unpinned.iter().map(as_warning));
+    let body = Body {
+        target: file.path.display().to_string(),
+        target_kind: "manifest",
+        stack: &file.manifest.name,
+        models: models.iter().map(Checked::body).collect(),
+        images,
+        unpinned: &resolved.unpinned,
+        signatures,
+        policy: policy.map(|file| PolicyBody::new(file, judgement)),
+        summaries,
+    };
+    ctx.finish(Outcome { exit, findings: data, body, text })
+}
 fn image_bodies<'a>(file: &'a ManifestFile, resolved: &Resolved) -> Vec<ImageBody<'a>> {
     let mut names: Vec<&str> =
         file.manifest.services.values().map(|service| service.image.name.as_str()).collect();
