@@ -106,6 +106,27 @@ fn damaged_gguf_headers_are_refused() {
     assert!((1..600).contains(&count), "{count}");
 }
 
+/// A value of the metadata: a number, or nothing of interest. Arrays are gone through.
+fn value(
+    kind: u128,
+    at: &mut usize,
+    number: &dyn Fn(&mut usize, usize) -> Option<u128>,
+    text: &dyn Fn(&mut usize) -> Option<Vec<u8>>,
+) -> Option<u128> {
+    let widths = [1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8];
+    match kind {
+        8 => text(at).map(|_| 0),
+        9 => {
+            let (kind, count) = (number(at, 4)?, number(at, 8)?);
+            for _ in 0..count {
+                value(kind, at, number, text)?;
+            }
+            Some(0)
+        }
+        kind => number(at, *widths.get(usize::try_from(kind).ok()?)?),
+    }
+}
+
 /// A plain reader of GGUF headers. Block sizes are those of the types that the seeds use, and of what damage makes of
 /// them: from the tables of gguf 0.19.0.
 fn plain(bytes: &[u8]) -> Option<Vec<(String, u64, u64)>> {
@@ -125,25 +146,6 @@ fn plain(bytes: &[u8]) -> Option<Vec<(String, u64, u64)>> {
         *at += len;
         Some(text)
     };
-    fn value(
-        kind: u128,
-        at: &mut usize,
-        number: &dyn Fn(&mut usize, usize) -> Option<u128>,
-        text: &dyn Fn(&mut usize) -> Option<Vec<u8>>,
-    ) -> Option<u128> {
-        let widths = [1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8];
-        match kind {
-            8 => text(at).map(|_| 0),
-            9 => {
-                let (kind, count) = (number(at, 4)?, number(at, 8)?);
-                for _ in 0..count {
-                    value(kind, at, number, text)?;
-                }
-                Some(0)
-            }
-            kind => number(at, *widths.get(usize::try_from(kind).ok()?)?),
-        }
-    }
     number(&mut at, 4)?;
     let (tensors, keys) = (number(&mut at, 8)?, number(&mut at, 8)?);
     let mut alignment = 32u128;

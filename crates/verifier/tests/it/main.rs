@@ -11,6 +11,7 @@ mod folders;
 mod hub;
 mod others;
 mod passport;
+mod passport_format;
 mod property;
 mod receipts;
 mod remainder;
