@@ -19,3 +19,7 @@ mod sign;
 mod trust;
 mod validate;
 mod verify;
+mod verify_passport;
+mod verify_schema;
+mod verify_signed;
+mod verify_trust;

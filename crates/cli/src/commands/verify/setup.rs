@@ -70,8 +70,11 @@ fn receipts(ctx: &Ctx) -> Result<Option<Store>, CliError> {
     let Ok(path) = ctx.store_path() else { return Ok(None) };
     match Store::open(path) {
         Ok(store) => Ok(Some(store)),
-        Err(error @ (StoreError::NotWritable { .. } | StoreError::NoSpace { .. })) => {
-            ctx.out.detail(&format!("no receipts are kept: {}", safe_line(&error.to_string())));
+        Err(
+            error @ (StoreError::NotWritable { .. } | StoreError::NoSpace { .. } | StoreError::Io { .. }),
+        ) => {
+            let why = safe_line(&error.to_string());
+            ctx.out.detail(&format!("no receipts are kept, and nobody is trusted: {why}"));
             Ok(None)
         }
         Err(error) => Err(error.into()),
