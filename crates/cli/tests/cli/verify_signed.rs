@@ -52,12 +52,18 @@ fn a_signed_folder_is_verified_by_its_key() {
     assert_eq!(verify(&env, "").code, 4, "for another signature it is one file too many");
 }
 
+fn flip(env: &TestEnv) {
+    env.write("m/sub/w.gguf", FLIPPED);
+}
+
 #[test]
 fn files_that_differ_are_exit_4() {
     for (what, fault) in [
-        ("flipped", (|env| drop(env.write("m/sub/w.gguf", FLIPPED))) as fn(&TestEnv)),
+        ("flipped", flip as fn(&TestEnv)),
         ("missing", |env| fs_err::remove_file(env.path("m/config.json")).unwrap()),
-        ("extra", |env| drop(env.write("m/extra.txt", ""))),
+        ("extra", |env| {
+            env.write("m/extra.txt", "");
+        }),
     ] {
         let env = signed("");
         assert_eq!(verify(&env, "").code, 0, "{what}");

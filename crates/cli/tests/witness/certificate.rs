@@ -10,19 +10,19 @@ use std::path::PathBuf;
 const SUMMER: u64 = 1_782_864_000;
 
 /// An authority, an issuing one below it, and models that leaves sign.
-struct Authority {
+pub(crate) struct Authority {
     work: tempfile::TempDir,
 }
 
 /// What a leaf is for.
 #[derive(Clone, Copy)]
-enum Leaf {
+pub(crate) enum Leaf {
     Code,
     TlsServer,
 }
 
 impl Authority {
-    fn new(curve: &str) -> Self {
+    pub(crate) fn new(curve: &str) -> Self {
         let new = Self { work: tempfile::tempdir().unwrap() };
         let config = "[ca]\ndefault_ca = main\n[main]\ndatabase = index\nserial = serial\nnew_certs_dir = .\n\
             default_md = sha512\npolicy = any\n[any]\ncommonName = supplied\n\
@@ -42,7 +42,7 @@ impl Authority {
         new
     }
 
-    fn at(&self, name: &str) -> PathBuf {
+    pub(crate) fn at(&self, name: &str) -> PathBuf {
         self.work.path().join(name)
     }
 
@@ -74,7 +74,7 @@ impl Authority {
     }
 
     /// The witness signs with a new leaf; then it must say yes to its own signature.
-    fn sign(&self, witness: &Witness, curve: &str, leaf: Leaf, dates: [&str; 2]) -> Bundle {
+    pub(crate) fn sign(&self, witness: &Witness, curve: &str, leaf: Leaf, dates: [&str; 2]) -> Bundle {
         let extensions = match leaf {
             Leaf::Code => "code",
             Leaf::TlsServer => "tls",

@@ -9,6 +9,7 @@
 mod certificate;
 mod export;
 mod key;
+mod verify;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
