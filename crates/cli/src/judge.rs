@@ -4,11 +4,13 @@
 //! lists with the pins, in memory; [`Judge::model`] adds the trust level; [`Judge::decide`] asks the policy. Bytes are
 //! compared elsewhere: whoever calls says whether they are what was pinned.
 
+mod against;
 mod certificate;
 pub(crate) mod rules;
 mod signature;
 mod text;
 
+pub(crate) use against::{against, refused_signatures, refuses};
 pub(crate) use certificate::{CertificateFact, CertificateTrust, Files as CertificateFiles};
 pub(crate) use signature::{Refused, Signers, Verdict, digest, opened};
 pub(crate) use text::{level_text, remainder_text, signature_text};
@@ -18,7 +20,7 @@ use crate::facts::{self, Pinned};
 use crate::findings::of_model;
 use crate::manifest::ManifestFile;
 use crate::policy::{self, PolicyFile};
-use serde_json::{Value, json};
+use serde_json::Value;
 use sovai_core::{FilePin, Name, RelPath, Reporter, Sha256, TrustLevel};
 use sovai_manifest::{LockedModel, Role as PolicyRole};
 use sovai_policy::{Facts, Judgement, ModelFacts, RemainderFact, RevocationFact, Subject, TrustFact};
@@ -26,7 +28,6 @@ use sovai_signing::oms::Compat;
 use sovai_store::{Store, model_manifest};
 use sovai_trust::{
     Certified, DEFAULT_SOURCES, Demand, GitBlob, Level, LevelInput, Role, SignedBy, TrustStore, Witnesses,
-    codes,
 };
 use sovai_verifier::{Examination, Options, Remainder};
 use std::collections::BTreeMap;
@@ -294,45 +295,6 @@ impl Judge {
     pub(crate) fn decide(&self, facts: &Facts) -> Judgement {
         self.policy.as_ref().map_or_else(Judgement::default, |file| sovai_policy::judge(&file.policy, facts))
     }
-}
-
-/// What speaks against a model or its signatures, whatever the policy says, as findings. Those with `severity`
-/// `refuse` end in exit code 5.
-///
-/// `named` says that somebody asked for just these signatures: then one by a key that does not count is refused. A
-/// revoked key and a revoked model are refused always.
-pub(crate) fn against(level: &Level, signatures: &[Verdict], named: bool) -> Vec<Value> {
-    let mut findings = refused_signatures(signatures);
-    for refusal in &level.refusals {
-        let severity = match refusal.code {
-            codes::MODEL_REVOKED | codes::KEY_REVOKED => "refuse",
-            codes::KEY_UNKNOWN | codes::KEY_EXPIRED | codes::KEY_OF_OTHER_PUBLISHER if named => "refuse",
-            _ => "warn",
-        };
-        findings.push(json!({
-            "type": "trust", "severity": severity, "code": refusal.code, "subject": refusal.subject,
-            "message": refusal.message, "hint": rules::hint(refusal.code),
-        }));
-    }
-    findings
-}
-
-/// Signatures that count for nothing, as findings that refuse.
-pub(crate) fn refused_signatures(signatures: &[Verdict]) -> Vec<Value> {
-    let refused = signatures.iter().filter_map(|verdict| verdict.refused().map(|why| (verdict, why)));
-    refused
-        .map(|(verdict, why)| {
-            json!({
-                "type": "signature", "severity": "refuse", "code": why.code, "path": verdict.file,
-                "message": format!("{}: {}", verdict.file, why.message), "hint": why.hint,
-            })
-        })
-        .collect()
-}
-
-/// Whether one of these findings refuses.
-pub(crate) fn refuses(findings: &[Value]) -> bool {
-    findings.iter().any(|finding| finding["severity"] == "refuse")
 }
 
 /// Everything that a stack's models and policy have to say, for `deploy`: what refuses is exit code 5.

@@ -93,6 +93,15 @@ impl SourceReceipts {
         }
     }
 
+    /// As [`SourceReceipts::save`], for who only reads the source: a store that cannot be written, or is full, costs the
+    /// next run its speed, and this one nothing.
+    pub(crate) fn save_if_writable(self, paths: &BTreeSet<&str>) -> Result<(), StoreError> {
+        match self.save(paths) {
+            Err(StoreError::NotWritable { .. } | StoreError::NoSpace { .. }) => Ok(()),
+            saved => saved,
+        }
+    }
+
     /// Writes them down, if there is news. `paths` is what is pinned now; the rest is dropped.
     pub(crate) fn save(mut self, paths: &BTreeSet<&str>) -> Result<(), StoreError> {
         let before = self.entries.len();

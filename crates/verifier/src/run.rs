@@ -93,7 +93,7 @@ pub fn verify(
         findings.extend(judge(pin, read, receipts.as_mut()));
     }
     if let Some(receipts) = receipts {
-        receipts.save(&paths(&pins))?;
+        receipts.save_if_writable(&paths(&pins))?;
     }
     Ok(Report::new(findings, &pins, progress.done(), start, remainder))
 }

@@ -116,7 +116,7 @@ pub fn verify_signed(
         }
     }
     if let Some(receipts) = receipts {
-        receipts.save(&whole.iter().map(|(pin, _)| pin.path.as_str()).collect())?;
+        receipts.save_if_writable(&whole.iter().map(|(pin, _)| pin.path.as_str()).collect())?;
     }
     findings.sort_by(|a, b| a.subject().cmp(b.subject()));
     let unsigned = remainder.items.iter().filter(|item| item.reason.is_unsigned()).cloned().collect();

@@ -19,6 +19,7 @@ mod sign;
 mod trust;
 mod validate;
 mod verify;
+mod verify_certificate;
 mod verify_passport;
 mod verify_schema;
 mod verify_signed;

@@ -119,7 +119,7 @@ fn run(
         findings.extend(found);
     }
     if let Some(receipts) = receipts {
-        receipts.save(&paths(&pins))?;
+        receipts.save_if_writable(&paths(&pins))?;
     }
     Ok(Report::new(findings, &pins, progress.done(), start, remainder))
 }

@@ -154,7 +154,7 @@ fn read_all(
     done.sort_by(|a, b| a.path.cmp(&b.path));
     if let Some(receipts) = receipts {
         let paths: BTreeSet<&str> = done.iter().map(|file| file.path.as_str()).collect();
-        receipts.save(&paths)?;
+        receipts.save_if_writable(&paths)?;
     }
     Ok((done, chunk))
 }
