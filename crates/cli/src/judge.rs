@@ -8,6 +8,7 @@ mod against;
 mod certificate;
 pub(crate) mod rules;
 mod signature;
+pub(crate) mod stack;
 mod text;
 
 pub(crate) use against::{against, refused_signatures, refuses};
@@ -289,6 +290,11 @@ impl Judge {
             .into_iter()
             .filter_map(|(path, id)| Some((path, GitBlob::from_hex(&id.to_string())?)))
             .collect())
+    }
+
+    /// Whether nothing was ever seen elsewhere, so that no witness can raise a level.
+    pub(crate) fn has_no_witness(&self) -> bool {
+        self.witnesses.sightings.is_empty()
     }
 
     /// Asks the policy; no decisions where there is none.

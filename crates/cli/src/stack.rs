@@ -11,7 +11,7 @@ use sovai_deployer::engine::{ContainerEngine, EngineInfo};
 use sovai_deployer::{
     Blueprint, DeployError, GatewayImageRef, ModelRef, Observed, Plan, TlsFiles, preflight,
 };
-use sovai_manifest::{Manifest, Resolved, resolve};
+use sovai_manifest::{Lock, Manifest, Resolved, resolve};
 use sovai_store::{StackDir, model_manifest};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -21,6 +21,8 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Pinned {
     /// The manifest.
     pub(crate) file: ManifestFile,
+    /// Its lock, where it has one.
+    pub(crate) lock: Option<Lock>,
     /// Its pins.
     pub(crate) resolved: Resolved,
 }
@@ -29,7 +31,6 @@ impl Pinned {
     /// Reads a manifest and its lock, and refuses what is pinned nowhere.
     pub(crate) fn load(path: &Path, ctx: &Ctx) -> Result<Self, CliError> {
         let file = ManifestFile::load(path, ctx.out)?;
-        refuse_unjudged(&file.manifest)?;
         let lock = file.lock()?;
         let resolved = resolve(&file.manifest, lock.as_ref());
         if let Some((first, others)) = resolved.unpinned.split_first() {
@@ -40,7 +41,7 @@ impl Pinned {
             let lock = format!("sovai lock {}", safe_line(&path.display().to_string()));
             return Err(error.hint(format!("pin it in the manifest, or make the lock: {lock}")));
         }
-        Ok(Self { file, resolved })
+        Ok(Self { file, lock, resolved })
     }
 
     /// The manifest itself.
@@ -98,21 +99,6 @@ fn tls(manifest: &Manifest, folder: &Path) -> Result<Option<TlsFiles>, CliError>
         })?;
     }
     Ok(files)
-}
-
-/// A rule that cannot be judged yet is not passed over: whoever wrote it counts on it.
-fn refuse_unjudged(manifest: &Manifest) -> Result<(), CliError> {
-    let refused = |what: String| {
-        CliError::new(Exit::Refused, format!("{what} cannot be judged by this version of sovai"))
-            .hint("take it out of the manifest to deploy by the pinned digests alone (trust level `digest`)")
-    };
-    if let Some(policy) = &manifest.policy {
-        return Err(refused(format!("policy file {}", safe_line(&policy.display().to_string()))));
-    }
-    match manifest.models.iter().find(|(_, model)| !model.signatures.is_empty()) {
-        Some((name, _)) => Err(refused(format!("model {name}: its signatures"))),
-        None => Ok(()),
-    }
 }
 
 /// The container host, and the image that this binary makes for it.

@@ -5,7 +5,10 @@ use crate::ctx::Ctx;
 use crate::error::{CliError, as_data};
 use crate::exit::Exit;
 use crate::findings;
+use crate::judge::stack::{ModelTrust, judge_admitted, levels, refuse_early};
+use crate::judge::{Judge, Judged};
 use crate::output::{Outcome, safe_line};
+use crate::policy::PolicyFile;
 use crate::signals::interrupted;
 use crate::stack::{Host, Pinned, plan};
 use serde::Serialize;
@@ -26,6 +29,8 @@ struct Body<'a> {
     #[serde(flatten)]
     deployed: &'a Deployed,
     gateway: Option<String>,
+    /// How strongly the origin of each model is proven.
+    models: Vec<ModelTrust<'a>>,
     unchanged: &'a [String],
 }
 
@@ -36,6 +41,8 @@ pub(crate) fn run(args: &DeployArgs, ctx: &Ctx) -> Result<Exit, CliError> {
     let folder = store.stack(pinned.name());
     let _lock = folder.lock("sovai deploy")?;
     let options = args.reading.options(ctx)?;
+    let policy = PolicyFile::of(Some(&pinned.file), None, ctx.out)?;
+    let judge = Judge::new(Some(&store), Some(policy))?;
     let interrupt = ctx.interrupt()?.clone();
     let cancel = interrupt.cancel();
     let question = Question {
@@ -48,11 +55,13 @@ pub(crate) fn run(args: &DeployArgs, ctx: &Ctx) -> Result<Exit, CliError> {
         let host = Host::look(&engine).await?;
         let blueprint = pinned.blueprint(&engine, &host, store.root(), args.timeout).await?;
         // What can be known now is said now, not after an hour of hashing.
+        refuse_early(&judge, &pinned)?;
         plan(&engine, &blueprint, Some(&folder)).await?;
         let receipts = match admit(&pinned, &store, &options, &*reporter)? {
             Ok(receipts) => receipts,
             Err(found) => return Ok(Err(found)),
         };
+        let judged = judge_admitted(&judge, &pinned, &receipts, &options, &*reporter, ctx.out)?;
         let (plan, _) = plan(&engine, &blueprint, Some(&folder)).await?;
         let admitted = plan.admit(&receipts)?;
         let executor = Executor {
@@ -63,12 +72,12 @@ pub(crate) fn run(args: &DeployArgs, ctx: &Ctx) -> Result<Exit, CliError> {
             question: &question,
         };
         let deployed = Box::pin(executor.run(&admitted, &*reporter)).await?;
-        Ok::<_, CliError>(Ok((deployed, admitted.plan().unchanged.clone())))
+        Ok::<_, CliError>(Ok((deployed, admitted.plan().unchanged.clone(), judged)))
     };
     let result = ctx.block_on(work)?;
     drop(reporter);
     match result? {
-        Ok((deployed, unchanged)) => finish(&pinned, &deployed, &unchanged, ctx),
+        Ok((deployed, unchanged, judged)) => finish(&pinned, &deployed, &unchanged, &judged, ctx),
         Err(_) if interrupt.is_set() => Err(interrupted()),
         Err(found) => Err(mismatch(&pinned, &found)),
     }
@@ -131,7 +140,13 @@ fn mismatch(pinned: &Pinned, found: &Found) -> CliError {
     ))
 }
 
-fn finish(pinned: &Pinned, deployed: &Deployed, unchanged: &[String], ctx: &Ctx) -> Result<Exit, CliError> {
+fn finish(
+    pinned: &Pinned,
+    deployed: &Deployed,
+    unchanged: &[String],
+    judged: &BTreeMap<Name, Judged>,
+    ctx: &Ctx,
+) -> Result<Exit, CliError> {
     let gateway = pinned.manifest().gateway.as_ref();
     let url = gateway.map(|gateway| base_url(gateway.listen, gateway.tls.is_some()));
     let mut text = String::new();
@@ -148,6 +163,10 @@ fn finish(pinned: &Pinned, deployed: &Deployed, unchanged: &[String], ctx: &Ctx)
     for answer in &deployed.answers {
         let _ = writeln!(text, "  {} answered: {}", safe_line(&answer.model), safe_line(answer.text.trim()));
     }
+    for model in levels(judged) {
+        let why = model.why.first().map_or_else(String::new, |why| format!(": {}", safe_line(why)));
+        let _ = writeln!(text, "  model     {}, trust level {}{why}", model.model, model.trust);
+    }
     if let (Some(url), Some(gateway)) = (&url, gateway) {
         let _ = writeln!(text, "  endpoint  {url}");
         match &deployed.key_file {
@@ -163,7 +182,7 @@ fn finish(pinned: &Pinned, deployed: &Deployed, unchanged: &[String], ctx: &Ctx)
     ctx.finish(Outcome {
         exit: Exit::Done,
         findings: Vec::new(),
-        body: Body { stack: pinned.name(), deployed, gateway: url, unchanged },
+        body: Body { stack: pinned.name(), deployed, gateway: url, models: levels(judged), unchanged },
         text,
     })
 }

@@ -4,7 +4,10 @@ use crate::args::PlanArgs;
 use crate::ctx::Ctx;
 use crate::error::CliError;
 use crate::exit::Exit;
+use crate::judge::Judge;
+use crate::judge::stack::refuse_early;
 use crate::output::{Outcome, safe_line};
+use crate::policy::PolicyFile;
 use crate::stack::{Host, Pinned, plan};
 use serde::Serialize;
 use sovai_core::{FilePin, Name, Sha256, format_bytes};
@@ -37,10 +40,13 @@ pub(crate) fn run(args: &PlanArgs, ctx: &Ctx) -> Result<Exit, CliError> {
     let pinned = Pinned::load(&args.manifest, ctx)?;
     let store = ctx.store_path()?;
     // A store that is not there yet is not made just to be looked at.
-    let folder = match store.join("oci-layout").try_exists() {
-        Ok(true) => Some(Store::open(store)?.stack(pinned.name())),
+    let opened = match store.join("oci-layout").try_exists() {
+        Ok(true) => Some(Store::open(store)?),
         _ => None,
     };
+    let folder = opened.as_ref().map(|store| store.stack(pinned.name()));
+    let policy = PolicyFile::of(Some(&pinned.file), None, ctx.out)?;
+    refuse_early(&Judge::new(opened.as_ref(), Some(policy))?, &pinned)?;
     let plan = ctx.block_on(async {
         let engine = Docker::connect(Some(&ctx.settings.host)).await?;
         let host = Host::look(&engine).await?;
