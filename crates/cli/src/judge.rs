@@ -18,10 +18,8 @@ pub(crate) use text::{level_text, remainder_text, signature_text};
 
 use crate::error::CliError;
 use crate::facts::{self, Pinned};
-use crate::findings::of_model;
 use crate::manifest::ManifestFile;
-use crate::policy::{self, PolicyFile};
-use serde_json::Value;
+use crate::policy::PolicyFile;
 use sovai_core::{FilePin, Name, RelPath, Reporter, Sha256, TrustLevel};
 use sovai_manifest::{LockedModel, Role as PolicyRole};
 use sovai_policy::{Facts, Judgement, ModelFacts, RemainderFact, RevocationFact, Subject, TrustFact};
@@ -300,43 +298,6 @@ impl Judge {
     /// Asks the policy; no decisions where there is none.
     pub(crate) fn decide(&self, facts: &Facts) -> Judgement {
         self.policy.as_ref().map_or_else(Judgement::default, |file| sovai_policy::judge(&file.policy, facts))
-    }
-}
-
-/// Everything that a stack's models and policy have to say, for `deploy`: what refuses is exit code 5.
-#[expect(dead_code, reason = "`deploy` asks it next")]
-#[derive(Debug)]
-pub(crate) struct StackJudgement {
-    /// The models, as they were judged.
-    pub(crate) models: BTreeMap<Name, Judged>,
-    /// What the policy decided.
-    pub(crate) judgement: Judgement,
-    /// All of it as findings.
-    pub(crate) findings: Vec<Value>,
-}
-
-#[expect(dead_code, reason = "`deploy` asks it next")]
-impl StackJudgement {
-    /// Puts models together and asks the policy about them and the stack's images.
-    pub(crate) fn new(judge: &Judge, file: &ManifestFile, models: BTreeMap<Name, Judged>) -> Self {
-        let facts = Facts {
-            models: models.values().map(|model| model.judgement.facts.clone()).collect(),
-            images: facts::images(&file.manifest),
-        };
-        let judgement = judge.decide(&facts);
-        let mut findings: Vec<Value> = models
-            .iter()
-            .flat_map(|(name, model)| {
-                of_model(name, against(&model.judgement.level, &model.signatures, true))
-            })
-            .collect();
-        findings.extend(policy::data(&judgement));
-        Self { models, judgement, findings }
-    }
-
-    /// Whether the stack is refused.
-    pub(crate) fn is_refused(&self) -> bool {
-        refuses(&self.findings)
     }
 }
 

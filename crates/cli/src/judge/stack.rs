@@ -1,6 +1,6 @@
 //! The judgement of a whole stack, for `plan` and `deploy`: once before a byte is read, and once about what was admitted.
 
-use super::{Judge, Judged, ModelInput, StackJudgement, refuses};
+use super::{Judge, Judged, ModelInput, refuses};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::facts;
@@ -87,14 +87,24 @@ pub(crate) fn judge_admitted(
         )?;
         models.insert(name.clone(), judged);
     }
-    let stack = StackJudgement::new(judge, &pinned.file, models);
-    if stack.is_refused() {
-        return Err(refusal(judge, pinned, stack.findings));
+    let facts = Facts {
+        models: models.values().map(|model| model.judgement.facts.clone()).collect(),
+        images: facts::images(pinned.manifest()),
+    };
+    let mut findings: Vec<Value> = models
+        .iter()
+        .flat_map(|(name, model)| {
+            of_model(name, super::against(&model.judgement.level, &model.signatures, true))
+        })
+        .collect();
+    findings.extend(policy::data(&judge.decide(&facts)));
+    if refuses(&findings) {
+        return Err(refusal(judge, pinned, findings));
     }
-    for finding in stack.findings.iter().filter(|finding| finding["severity"] == "warn") {
+    for finding in findings.iter().filter(|finding| finding["severity"] == "warn") {
         out.warn(&line(finding));
     }
-    Ok(stack.models)
+    Ok(models)
 }
 
 /// The levels of admitted models, for the result.
