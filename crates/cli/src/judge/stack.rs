@@ -156,12 +156,17 @@ fn refusal(judge: &Judge, pinned: &Pinned, findings: Vec<Value>) -> CliError {
 
 /// `SOV1003 model assistant: ...`.
 fn line(finding: &Value) -> String {
-    let text = |member: &str| finding[member].as_str().unwrap_or_default();
-    let model = match text("model") {
-        "" => String::new(),
-        name => format!("model {name}: "),
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    // Decisions of a policy name their subject, other findings their model.
+    let subject = match (&finding["model"], &finding["subject"]) {
+        (Value::String(model), _) => format!("model {model}: "),
+        (_, Value::Object(subject)) => {
+            let part = |name: &str| subject.get(name).map(text).unwrap_or_default();
+            format!("{} {}: ", part("kind"), part("name"))
+        }
+        _ => String::new(),
     };
-    safe_line(&format!("{} {model}{}", text("code"), text("message")))
+    safe_line(&format!("{} {subject}{}", text(&finding["code"]), text(&finding["message"])))
 }
 
 impl Pinned {
