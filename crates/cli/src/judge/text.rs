@@ -121,8 +121,6 @@ pub(crate) fn remainder_text(remainder: &Remainders, talk: Talk) -> String {
             let _ = writeln!(text, "    and more; -v lists them");
         }
     }
-    if talk >= Talk::Verbose {
-        let _ = writeln!(text, "  never covered: {}", remainder.general.join(", "));
-    }
+    let _ = writeln!(text, "  never covered: {}", remainder.general.join(", "));
     text
 }

@@ -36,6 +36,7 @@ fn a_clean_stack_is_verified() {
     model assistant: verified  1 file, 24 B, trust level digest, licence Apache-2.0
       why: every byte is what was pinned
       missing for `hub-pinned`: the digests that a hub lists for a full commit; record them with `sovai trust witness`
+      never covered: owners and groups, times, extended attributes and access-control lists, permission bits, where on the disk the bytes lie, and holes in files
     image example/engine:1: pinned to registry digest sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
 
     verified: 24 B read in N s; no signature was checked
