@@ -51,6 +51,12 @@ impl CliError {
         Self::wrap(Exit::Internal, &error)
     }
 
+    /// The same error with another exit code.
+    pub(crate) fn into_exit(mut self, exit: Exit) -> Self {
+        self.0.exit = exit;
+        self
+    }
+
     /// Adds an error and all that caused it.
     pub(crate) fn source(mut self, error: &(dyn Error + 'static)) -> Self {
         let mut next = Some(error);

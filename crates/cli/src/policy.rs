@@ -1,6 +1,7 @@
 //! Policies as files, and judgements for people and as data.
 
 use crate::error::CliError;
+use crate::exit::Exit;
 use crate::input::read_bounded;
 use crate::manifest::{ManifestFile, invalid, render};
 use crate::output::{Printer, safe_line, style};
@@ -53,9 +54,11 @@ impl PolicyFile {
         out: Printer,
     ) -> Result<Self, CliError> {
         let named = manifest.and_then(|file| file.manifest.policy.as_deref().map(|path| file.resolve(path)));
-        match flag.map(Path::to_owned).or(named) {
-            Some(path) => Self::load(&path, out),
-            None => Ok(Self::built_in()),
+        match (flag, named) {
+            (Some(path), _) => Self::load(path, out),
+            // A manifest that names a file which cannot be read is as wrong as the file would be.
+            (None, Some(path)) => Self::load(&path, out).map_err(|error| error.into_exit(Exit::Invalid)),
+            (None, None) => Ok(Self::built_in()),
         }
     }
 
