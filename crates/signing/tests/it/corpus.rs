@@ -5,9 +5,11 @@ use sovai_signing::json::{Limits, parse};
 use sovai_signing::oms::{Bundle, Compat};
 use std::path::PathBuf;
 
+type Accepts = fn(&[u8]) -> bool;
+
 #[test]
 fn seeds_are_judged_as_their_names_say() {
-    let accepts: [(&str, fn(&[u8]) -> bool); 3] = [
+    let accepts: [(&str, Accepts); 3] = [
         ("oms", |bytes| Bundle::parse(bytes, Compat::Compat).is_ok()),
         ("dsse", |bytes| Envelope::parse(bytes).is_ok()),
         ("json", |bytes| parse(bytes, Limits::STATEMENT).is_ok()),
