@@ -1,6 +1,6 @@
 //! DSSE envelopes v1 (secure-systems-lab/dsse, `envelope.md` and `protocol.md`).
 
-use crate::json::{self, JsonError, Limits};
+use crate::json::{self, JsonError, Limits, Object};
 use crate::keys::{KeyId, PrivateKey, PublicKey};
 use crate::text::{from_base64, shorten, to_base64};
 use serde::{Deserialize, Serialize};
@@ -74,7 +74,8 @@ struct RawEnvelope<'a> {
     payload: Cow<'a, str>,
     #[serde(borrow)]
     payload_type: Cow<'a, str>,
-    signatures: Vec<RawSignature<'a>>,
+    #[serde(borrow)]
+    signatures: Vec<Object<RawSignature<'a>>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -89,14 +90,14 @@ struct RawSignature<'a> {
 impl Envelope {
     /// Reads an envelope: strict JSON within [`Limits::BUNDLE`], standard base64, no unknown field.
     pub fn parse(text: &[u8]) -> Result<Self, EnvelopeError> {
-        let raw: RawEnvelope<'_> = json::from_slice(text, Limits::BUNDLE)?;
+        let Object(raw): Object<RawEnvelope<'_>> = json::from_slice(text, Limits::BUNDLE)?;
         match raw.signatures.len() {
             0 => return Err(EnvelopeError::NoSignature),
             1..=MAX_SIGNATURES => {}
             more => return Err(EnvelopeError::TooMany(more)),
         }
         let payload = from_base64(&raw.payload).ok_or(EnvelopeError::Base64("payload"))?;
-        let signatures = raw.signatures.iter().map(|raw| {
+        let signatures = raw.signatures.iter().map(|Object(raw)| {
             let sig = from_base64(&raw.sig).ok_or(EnvelopeError::Base64("sig"))?;
             Ok(Signature { keyid: raw.keyid.as_deref().map(str::to_owned), sig })
         });
@@ -122,9 +123,11 @@ impl Envelope {
             signatures: self
                 .signatures
                 .iter()
-                .map(|signature| RawSignature {
-                    keyid: signature.keyid.as_deref().map(Cow::Borrowed),
-                    sig: to_base64(&signature.sig).into(),
+                .map(|signature| {
+                    Object(RawSignature {
+                        keyid: signature.keyid.as_deref().map(Cow::Borrowed),
+                        sig: to_base64(&signature.sig).into(),
+                    })
                 })
                 .collect(),
         };

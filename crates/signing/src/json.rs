@@ -1,11 +1,13 @@
 //! A strict JSON reader (RFC 8259): no duplicate keys, no byte order mark, no bytes behind the value, bounded depth,
 //! size and count. What JSON leaves to each reader is how two readers come to see two things in one signature.
 
-use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
+use std::marker::PhantomData;
 
 /// Most members of one object: the objects that are read here have a few dozen.
 const MAX_MEMBERS: usize = 4096;
@@ -80,6 +82,40 @@ pub fn parse(text: &[u8], limits: Limits) -> Result<serde_json::Value, JsonError
 /// Checks the text, then reads it as `T`, which may borrow from it.
 pub fn from_slice<'a, T: Deserialize<'a>>(text: &'a [u8], limits: Limits) -> Result<T, JsonError> {
     Ok(serde_json::from_str(check(text, limits)?)?)
+}
+
+/// An object read as `T`. serde itself would also take a list of the members' values, in the order of their declaration:
+/// a second way to write what is signed, which no other reader knows.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+pub(crate) struct Object<T>(pub(crate) T);
+
+impl<T> std::ops::Deref for Object<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        struct Members<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Self::Value, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(members)).map(Object)
+            }
+        }
+
+        reader.deserialize_map(Members(PhantomData))
+    }
 }
 
 /// Walks a document and keeps nothing but the keys of the objects that it is inside of.

@@ -30,7 +30,7 @@ pub const PREDICATE_TYPE_V0_1: &str = "https://model_signing/Digests/v0.1";
 /// What every signer leaves out at the root of a model (the specification's section on default exclusions).
 pub const DEFAULT_IGNORES: [&str; 4] = [".git", ".gitattributes", ".github", ".gitignore"];
 /// Most resources of one signature.
-pub const MAX_RESOURCES: usize = 300_000;
+pub const MAX_RESOURCES: usize = 250_000;
 
 /// How strictly a bundle is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

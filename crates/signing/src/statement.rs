@@ -1,6 +1,6 @@
 //! In-toto statements v1 (in-toto/attestation, `spec/v1/statement.md`).
 
-use crate::json::{self, JsonError, Limits};
+use crate::json::{self, JsonError, Limits, Object};
 use crate::text::shorten;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -54,7 +54,7 @@ pub enum StatementError {
 struct Raw<'a> {
     #[serde(rename = "_type")]
     kind: String,
-    subject: std::borrow::Cow<'a, [Subject]>,
+    subject: Vec<Object<Subject>>,
     predicate_type: String,
     predicate: std::borrow::Cow<'a, Value>,
 }
@@ -62,7 +62,7 @@ struct Raw<'a> {
 impl Statement {
     /// Reads a statement: strict JSON within [`Limits::STATEMENT`]. Unknown fields are ignored, as in-toto asks.
     pub fn parse(text: &[u8]) -> Result<Self, StatementError> {
-        let raw: Raw<'_> = json::from_slice(text, Limits::STATEMENT)?;
+        let Object(raw): Object<Raw<'_>> = json::from_slice(text, Limits::STATEMENT)?;
         if raw.kind != STATEMENT_TYPE {
             return Err(StatementError::Type(shorten(&raw.kind, 80)));
         }
@@ -70,7 +70,7 @@ impl Statement {
             return Err(StatementError::Subjects(raw.subject.len()));
         }
         Ok(Self {
-            subject: raw.subject.into_owned(),
+            subject: raw.subject.into_iter().map(|Object(subject)| subject).collect(),
             predicate_type: raw.predicate_type,
             predicate: raw.predicate.into_owned(),
         })
@@ -80,7 +80,7 @@ impl Statement {
     pub fn to_json(&self) -> String {
         let raw = Raw {
             kind: STATEMENT_TYPE.to_owned(),
-            subject: self.subject.as_slice().into(),
+            subject: self.subject.iter().cloned().map(Object).collect(),
             predicate_type: self.predicate_type.clone(),
             predicate: std::borrow::Cow::Borrowed(&self.predicate),
         };

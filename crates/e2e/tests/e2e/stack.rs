@@ -228,7 +228,11 @@ impl Drop for Stack {
 
 /// Bytes of the small model: no two blocks of it alike.
 pub(crate) fn model() -> Vec<u8> {
-    const BYTES: u64 = 65_536;
+    model_of(4096)
+}
+
+/// A model of so many blocks of 16 bytes.
+pub(crate) fn model_of(blocks: u32) -> Vec<u8> {
     let text = |bytes: &mut Vec<u8>, text: &str| {
         bytes.extend((text.len() as u64).to_le_bytes());
         bytes.extend(text.as_bytes());
@@ -243,12 +247,12 @@ pub(crate) fn model() -> Vec<u8> {
     text(&mut bytes, "stub");
     text(&mut bytes, "blob");
     bytes.extend(1_u32.to_le_bytes());
-    bytes.extend(BYTES.to_le_bytes());
+    bytes.extend((u64::from(blocks) * 16).to_le_bytes());
     // 8-bit integers, from the first byte behind the header on, which ends at a multiple of 32.
     bytes.extend(24_u32.to_le_bytes());
     bytes.extend(0_u64.to_le_bytes());
     bytes.resize(bytes.len().next_multiple_of(32), 0);
-    for block in 0_u32..4096 {
+    for block in 0..blocks {
         bytes.extend_from_slice(&Sha256::digest(block.to_le_bytes())[..16]);
     }
     bytes

@@ -2,7 +2,7 @@
 
 use crate::process::run;
 use crate::setup::beside;
-use crate::stack::{MODEL, Stack, pin, tree};
+use crate::stack::{MODEL, Stack, model_of, pin, tree};
 use serde_json::json;
 use std::process::Command;
 
@@ -10,7 +10,7 @@ use std::process::Command;
 fn a_full_disk_is_7_with_needed_and_free_and_nothing_is_left() {
     let Some(setup) = beside() else { return };
     let stack = Stack::new(&setup);
-    let weights = vec![7_u8; 24 << 20];
+    let weights = model_of((24 << 20) / 16);
     fs_err::write(stack.path(MODEL), &weights).unwrap();
     let mut manifest = stack.manifest();
     manifest["spec"]["models"]["assistant"]["files"] = json!([pin(MODEL, &weights)]);

@@ -3,7 +3,7 @@
 use super::payload;
 use super::{Compat, Leniency, MEDIA_TYPE, OmsError, Signed, legacy};
 use crate::dsse::pae_head;
-use crate::json::{self, Limits};
+use crate::json::{self, Limits, Object};
 use crate::keys::{Prehash, PublicKey, SignatureError};
 use crate::statement::PAYLOAD_TYPE;
 use crate::text::{from_base64, from_base64_url, shorten};
@@ -66,19 +66,23 @@ impl Material {
 struct RawBundle<'a> {
     #[serde(borrow)]
     media_type: Cow<'a, str>,
-    verification_material: RawMaterial<'a>,
-    dsse_envelope: RawEnvelope<'a>,
+    #[serde(borrow)]
+    verification_material: Object<RawMaterial<'a>>,
+    #[serde(borrow)]
+    dsse_envelope: Object<RawEnvelope<'a>>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct RawMaterial<'a> {
     #[serde(borrow)]
-    public_key: Option<RawKey<'a>>,
-    x509_certificate_chain: Option<RawChain<'a>>,
+    public_key: Option<Object<RawKey<'a>>>,
+    #[serde(borrow)]
+    x509_certificate_chain: Option<Object<RawChain<'a>>>,
     certificate: Option<&'a RawValue>,
     tlog_entries: Option<Vec<&'a RawValue>>,
-    timestamp_verification_data: Option<RawTimestamps<'a>>,
+    #[serde(borrow)]
+    timestamp_verification_data: Option<Object<RawTimestamps<'a>>>,
 }
 
 #[derive(Deserialize)]
@@ -94,7 +98,7 @@ struct RawKey<'a> {
 #[serde(deny_unknown_fields)]
 struct RawChain<'a> {
     #[serde(borrow)]
-    certificates: Vec<RawCertificate<'a>>,
+    certificates: Vec<Object<RawCertificate<'a>>>,
 }
 
 #[derive(Deserialize)]
@@ -108,7 +112,7 @@ struct RawCertificate<'a> {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct RawTimestamps<'a> {
     #[serde(borrow)]
-    rfc3161_timestamps: Option<Vec<RawTimestamp<'a>>>,
+    rfc3161_timestamps: Option<Vec<Object<RawTimestamp<'a>>>>,
 }
 
 #[derive(Deserialize)]
@@ -124,7 +128,8 @@ struct RawEnvelope<'a> {
     #[serde(borrow)]
     payload: Cow<'a, str>,
     payload_type: Cow<'a, str>,
-    signatures: Vec<RawSignature<'a>>,
+    #[serde(borrow)]
+    signatures: Vec<Object<RawSignature<'a>>>,
 }
 
 #[derive(Deserialize)]
@@ -139,7 +144,7 @@ struct RawSignature<'a> {
 impl Bundle {
     /// Takes a bundle apart: strict JSON within [`Limits::BUNDLE`], no unknown field, exactly one kind of signer.
     pub fn parse(text: &[u8], compat: Compat) -> Result<Self, OmsError> {
-        let raw: RawBundle<'_> =
+        let Object(raw): Object<RawBundle<'_>> =
             json::from_slice(text, Limits::BUNDLE).map_err(OmsError::json("the bundle"))?;
         if raw.media_type != MEDIA_TYPE {
             return Err(OmsError::MediaType(shorten(&raw.media_type, 80)));
@@ -149,7 +154,7 @@ impl Bundle {
         }
         let mut leniency = Leniency::new(compat);
         let timestamps =
-            timestamps(raw.verification_material.timestamp_verification_data.as_ref(), &mut leniency)?;
+            timestamps(raw.verification_material.timestamp_verification_data.as_deref(), &mut leniency)?;
         let material = material(&raw.verification_material, &mut leniency)?;
         let mut signatures = Vec::new();
         match raw.dsse_envelope.signatures.len() {

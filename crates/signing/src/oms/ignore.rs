@@ -9,7 +9,7 @@ use sovai_core::RelPath;
 const MAX_PATHS: usize = 10_000;
 
 /// Checks the paths against the listed names.
-pub(super) fn check(paths: &[String], names: &Names<'_>, leniency: &mut Leniency) -> Result<(), OmsError> {
+pub(super) fn check(paths: &[String], names: &Names, leniency: &mut Leniency) -> Result<(), OmsError> {
     if paths.len() > MAX_PATHS {
         return Err(OmsError::malformed(
             "ignore_paths",

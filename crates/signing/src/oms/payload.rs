@@ -3,7 +3,7 @@
 use super::names::Names;
 use super::resource::{Reader, Shape};
 use super::{HashAlgorithm, Leniency, Method, OmsError, PREDICATE_TYPE, PREDICATE_TYPE_V0_1, Signed, ignore};
-use crate::json::{self, Limits};
+use crate::json::{self, Limits, Object};
 use crate::statement::STATEMENT_TYPE;
 use crate::text::shorten;
 use serde::Deserialize;
@@ -57,7 +57,7 @@ const MAX_NAME: usize = 4096;
 
 /// Reads the payload of a signature that holds.
 pub(super) fn read(payload: &[u8], mut leniency: Leniency) -> Result<Signed, OmsError> {
-    let statement: RawStatement<'_> =
+    let Object(statement): Object<RawStatement<'_>> =
         json::from_slice(payload, Limits::BUNDLE).map_err(OmsError::json("the statement"))?;
     if statement.kind != STATEMENT_TYPE {
         let what = format!("expected `_type` `{STATEMENT_TYPE}`, found `{}`", shown(&statement.kind));
@@ -81,10 +81,11 @@ fn read_v1(payload: &[u8], statement: &RawStatement<'_>, mut leniency: Leniency)
     no_others("the statement", all, &["_type", "subject", "predicateType", "predicate"], &mut leniency)?;
     no_others("the predicate", statement.predicate.get(), &["resources", "serialization"], &mut leniency)?;
     let (model_name, stated) = subject(statement.subject)?;
-    let predicate: RawPredicate<'_> = from_raw("the predicate", statement.predicate)?;
+    let Object(predicate): Object<RawPredicate<'_>> = from_raw("the predicate", statement.predicate)?;
     let known = ["method", "hash_type", "allow_symlinks", "shard_size", "ignore_paths"];
     no_others("the serialization", predicate.serialization.get(), &known, &mut leniency)?;
-    let serialization: RawSerialization<'_> = from_raw("the serialization", predicate.serialization)?;
+    let Object(serialization): Object<RawSerialization<'_>> =
+        from_raw("the serialization", predicate.serialization)?;
     let hash = HashAlgorithm::from_id(&serialization.hash_type)
         .ok_or_else(|| OmsError::Hash(shorten(&serialization.hash_type, 80)))?;
     let method = method(&serialization, &mut leniency)?;
@@ -130,7 +131,7 @@ fn read_v0_1(statement: &RawStatement<'_>, mut leniency: Leniency) -> Result<Sig
 fn subject(list: &RawValue) -> Result<(String, Sha256), OmsError> {
     let subjects: Vec<&RawValue> = from_raw("the subject", list)?;
     let [subject] = &*subjects else { return Err(OmsError::Subjects(subjects.len())) };
-    let subject: RawSubject<'_> = from_raw("the subject", subject)?;
+    let Object(subject): Object<RawSubject<'_>> = from_raw("the subject", subject)?;
     if subject.name.is_empty() || subject.name.len() > MAX_NAME {
         let what = format!("its name has 1 to {MAX_NAME} bytes, found {}", subject.name.len());
         return Err(OmsError::malformed("the subject", what));

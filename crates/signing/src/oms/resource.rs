@@ -1,6 +1,7 @@
 //! The list of resources, read one by one: a list of 31 MB is never held as a tree.
 
 use super::{Digest, HashAlgorithm, Leniency, MAX_RESOURCES, Method, OmsError, Piece, Resource};
+use crate::json::Object;
 use crate::text::{from_hex, shorten};
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, SeqAccess, Visitor};
@@ -45,9 +46,9 @@ struct RawSubject<'a> {
     #[serde(borrow)]
     name: Cow<'a, str>,
     #[serde(borrow)]
-    digest: RawDigest<'a>,
+    digest: Object<RawDigest<'a>>,
     #[serde(borrow, default)]
-    annotations: Option<RawAnnotations<'a>>,
+    annotations: Option<Object<RawAnnotations<'a>>>,
 }
 
 #[derive(Deserialize)]
@@ -256,19 +257,19 @@ impl<'de> Visitor<'de> for List<'_, '_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
         loop {
             let added = match self.shape {
-                Shape::Resources => match list.next_element::<Raw<'_>>()? {
-                    Some(raw) => self.reader.add(&raw.name, &raw.algorithm, &raw.digest),
+                Shape::Resources => match list.next_element::<Object<Raw<'_>>>()? {
+                    Some(Object(raw)) => self.reader.add(&raw.name, &raw.algorithm, &raw.digest),
                     None => return Ok(()),
                 },
-                Shape::Subjects => match list.next_element::<RawSubject<'_>>()? {
-                    Some(raw) => {
-                        let algorithm = raw.annotations.and_then(|all| all.actual_hash_algorithm);
+                Shape::Subjects => match list.next_element::<Object<RawSubject<'_>>>()? {
+                    Some(Object(raw)) => {
+                        let algorithm = raw.annotations.and_then(|all| all.0.actual_hash_algorithm);
                         // The one that this predicate was ever written with.
                         let algorithm = match algorithm.as_deref() {
                             None | Some("file-sha256") => "sha256",
                             Some(other) => other,
                         };
-                        self.reader.add(&raw.name, algorithm, &raw.digest.sha256)
+                        self.reader.add(&raw.name, algorithm, &raw.digest.0.sha256)
                     }
                     None => return Ok(()),
                 },

@@ -372,8 +372,43 @@ fn shards_with_gaps_overlaps_and_bad_ranges() {
 
 #[test]
 fn more_resources_than_are_read() {
-    let many: Vec<Value> = (0..300_001)
+    let many: Vec<Value> = (0..250_001)
         .map(|n| json!({ "name": format!("{n}"), "algorithm": "sha256", "digest": "00".repeat(32) }))
         .collect();
-    always_refused(&bundle(&statement(&many)), "at most 300000 resources");
+    always_refused(&bundle(&statement(&many)), "at most 250000 resources");
+}
+
+#[test]
+fn a_list_of_values_is_no_object() {
+    // serde reads `["a", "b"]` as a structure of two members; no other reader of this format does.
+    let as_list = |tree: &Value, place: &str, members: &[&str]| {
+        let object = tree.pointer(place).unwrap();
+        Value::Array(members.iter().map(|name| object[*name].clone()).collect())
+    };
+    let envelope = bundle(&good());
+    for (place, members) in [
+        ("/dsseEnvelope", &["payload", "payloadType", "signatures"][..]),
+        ("/dsseEnvelope/signatures/0", &["sig", "keyid"]),
+        ("/verificationMaterial/publicKey", &["hint"]),
+    ] {
+        always_refused(&around(place, as_list(&envelope, place, members)), "an object");
+    }
+    for (place, members) in [
+        ("/subject/0", &["name", "digest"][..]),
+        ("/predicate/resources/0", &["name", "digest", "algorithm"]),
+        ("/predicate/serialization", &["method", "hash_type", "allow_symlinks"]),
+    ] {
+        always_refused(&with(place, as_list(&good(), place, members)), "");
+    }
+}
+
+#[test]
+fn deep_names_cost_no_more_than_flat_ones() {
+    let deep = "d/".repeat(60);
+    let many: Vec<Value> = (0..20_000).map(|n| resource(&format!("{deep}{n}"))).collect();
+    let signed = verify(&bundle(&statement(&many)), Compat::Strict).unwrap();
+    assert_eq!(signed.resources.len(), 20_000);
+    let names = [format!("{deep}x"), format!("{deep}x-y"), format!("{deep}x/z")];
+    let inside: Vec<Value> = names.iter().map(|name| resource(name)).collect();
+    always_refused(&bundle(&statement(&inside)), "as the folder of");
 }
