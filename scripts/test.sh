@@ -55,6 +55,7 @@ stage "format" cargo fmt --all --check
 stage "shellcheck" shellcheck scripts/*.sh .ci/run crates/cli/src/commands/export/check.sh crates/pki/tests/fixtures/make.sh
 stage "engine's entry script" env PYTHONDONTWRITEBYTECODE=1 python3 -m unittest discover -s scripts/engine
 stage "clippy" cargo clippy --workspace --all-targets --locked -- -D warnings
+stage "fuzz targets compile" cargo check --quiet --locked --manifest-path fuzz/Cargo.toml --target-dir "${CARGO_TARGET_DIR:-target}"
 stage "licences and sources" cargo deny --locked check bans licenses sources
 stage "structure and generated files" cargo xtask check
 
