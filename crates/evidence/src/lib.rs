@@ -14,5 +14,5 @@ pub mod vsa;
 
 pub use error::EvidenceError;
 pub use log::{Appended, Entry, Flaw, Log, Mended, Problem, Walked};
-pub use site::{site_key, site_public};
+pub use site::{site_key, site_public, site_public_path};
 pub use time::{TimeError, parse_rfc3339, rfc3339};

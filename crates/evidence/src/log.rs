@@ -21,12 +21,14 @@ use sovai_signing::dsse::Envelope;
 use sovai_signing::statement::{self, Statement};
 use sovai_store::{Store, StoreError, StoreLock, atomic, read_bounded};
 use std::fs::File;
-use std::io::{Seek as _, SeekFrom, Write as _};
+use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// Longest line that is written or read, in bytes: a witnessed list of 50,000 files has some 12 MiB.
 pub(crate) const MAX_LINE: u64 = 16 << 20;
+/// How much of the log is read at once when it is compared with its digest, in bytes.
+const BLOCK: usize = 256 << 10;
 /// Largest `head.json` that is read, in bytes.
 const MAX_HEAD: u64 = 4 << 10;
 /// How often, and how long apart, the lock is asked for: whoever holds it appends one line.
@@ -61,10 +63,29 @@ pub struct Mended {
     pub kept: PathBuf,
 }
 
-/// Number and digest of the last line; `head.json`.
+/// Number and digest of the last line, and what the log was when it was written; `head.json`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Head {
+    seq: u64,
+    sha256: Sha256,
+    /// Length and digest of the whole log: one read tells whether it is still what was written. A head of before this
+    /// was kept has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    log: Option<Whole>,
+}
+
+/// Length and SHA-256 of the log up to the line break of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Whole {
+    bytes: u64,
+    sha256: Sha256,
+}
+
+/// Number and digest of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Last {
     seq: u64,
     sha256: Sha256,
 }
@@ -87,7 +108,8 @@ impl Log {
     /// Appends a statement, signed by `key`; it is on the disk when this returns.
     ///
     /// The predicate gets the members `seq` and `previous`; it must be an object that has neither. Waits up to two seconds
-    /// for others who append, then it is busy. A log that is not what was written is left alone.
+    /// for others who append, then it is busy. A log that is not what was written is left alone: it is read through and compared
+    /// with the digest that was kept of it, without looking at signatures, which [`Log::verify`] does.
     pub fn append(&self, statement: &Statement, key: &PrivateKey) -> Result<Appended, EvidenceError> {
         let _lock = self.lock()?;
         let path = self.path();
@@ -103,24 +125,29 @@ impl Log {
         let head = self.head()?;
         let mended = self.mend(&mut file)?;
         let last = self.last(&mut file, head)?;
+        let mut whole = self.whole(&mut file, head)?;
         // A line whose writer was killed before it wrote the head: the head follows now, as it may be one line behind
         // and never two.
-        if let Some(last) = last.filter(|last| head != Some(*last)) {
+        if let Some(last) = last.filter(|last| head.is_none_or(|head| head.seq != last.seq)) {
             file.sync_all().map_err(|error| io("write", error))?;
-            self.write_head(last)?;
+            let bytes = file.metadata().map_err(|error| io("look at", error))?.len();
+            let log = Some(Whole { bytes, sha256: finished(&whole) });
+            self.write_head(Head { seq: last.seq, sha256: last.sha256, log })?;
         }
         let seq = last.map_or(1, |head| head.seq.saturating_add(1));
         let line = numbered(statement, seq, last.map(|head| head.sha256), mended.as_ref(), key)?;
         let digest = sha256(&line);
         let end = file.seek(SeekFrom::End(0)).map_err(|error| io("read", error))?;
-        let mut whole = line;
-        whole.push(b'\n');
-        if let Err(error) = file.write_all(&whole).and_then(|()| file.sync_all()) {
+        let mut broken = line;
+        broken.push(b'\n');
+        whole.update(&broken);
+        if let Err(error) = file.write_all(&broken).and_then(|()| file.sync_all()) {
             // Best effort: what is left half-written now is mended by the next one who appends.
             drop(file.set_len(end));
             return Err(io("write", error));
         }
-        self.write_head(Head { seq, sha256: digest })?;
+        let bytes = end.saturating_add(broken.len() as u64);
+        self.write_head(Head { seq, sha256: digest, log: Some(Whole { bytes, sha256: finished(&whole) }) })?;
         Ok(Appended { seq, digest, mended })
     }
 
@@ -138,13 +165,9 @@ impl Log {
     }
 
     /// Number and digest of the last line, compared with what `head.json` says; nothing when the log is empty.
-    fn last(&self, file: &mut File, head: Option<Head>) -> Result<Option<Head>, EvidenceError> {
+    fn last(&self, file: &mut File, head: Option<Head>) -> Result<Option<Last>, EvidenceError> {
         let path = self.path();
-        let damaged = |line: u64, reason: &str| EvidenceError::Damaged {
-            path: path.clone(),
-            line,
-            reason: reason.to_owned(),
-        };
+        let damaged = |line: u64, reason: &str| self.damaged(line, reason.to_owned());
         let Some(line) = tail::last_line(file, &path)? else {
             return match head {
                 None => Ok(None),
@@ -153,9 +176,9 @@ impl Log {
         };
         let at = head.map_or(1, |head| head.seq);
         let (seq, previous) = walk::chain(&line).map_err(|flaw| damaged(at, &flaw.to_string()))?;
-        let last = Head { seq, sha256: sha256(&line) };
+        let last = Last { seq, sha256: sha256(&line) };
         match head {
-            Some(head) if head == last => Ok(Some(last)),
+            Some(head) if (head.seq, head.sha256) == (last.seq, last.sha256) => Ok(Some(last)),
             // The one who wrote the line was killed before it wrote the head.
             Some(head) if head.seq.checked_add(1) == Some(seq) && previous == Some(head.sha256) => {
                 Ok(Some(last))
@@ -167,6 +190,43 @@ impl Log {
             )),
             None => Err(damaged(at, "head.json, which names its last line, is gone")),
         }
+    }
+
+    /// Reads the log through: it must begin with what `head` says that it was. Gives the digest of the whole of it so far.
+    fn whole(&self, file: &mut File, head: Option<Head>) -> Result<sha2::Sha256, EvidenceError> {
+        let path = self.path();
+        let io = |error| EvidenceError::from(StoreError::io("read", &path, error));
+        let kept = head.and_then(|head| head.log);
+        let mut digest = sha2::Sha256::new();
+        let mut same = true;
+        let length = file.seek(SeekFrom::End(0)).map_err(io)?;
+        file.rewind().map_err(io)?;
+        if let Some(kept) = kept {
+            absorb((&mut *file).take(kept.bytes), &mut digest).map_err(io)?;
+            same = finished(&digest) == kept.sha256 && length >= kept.bytes;
+        }
+        let after = absorb(&mut *file, &mut digest).map_err(io)?;
+        // Behind it there can be one line, whose writer was killed before it wrote the head; its link has been looked at.
+        let one_line = match (kept, tail::last_line(file, &path)?) {
+            (None, _) => true,
+            (Some(_), _) if after == 0 => true,
+            (Some(_), line) => line.is_some_and(|line| line.len() as u64 + 1 == after),
+        };
+        if kept.is_some() && same && one_line {
+            return Ok(digest);
+        }
+        // The chain says which line; of a log of before whole digests were kept it alone tells.
+        file.rewind().map_err(io)?;
+        let walked = self.chain(file, length, None, |_| {})?;
+        match walked.problems.into_iter().find(|problem| !problem.flaw.harmless()) {
+            Some(problem) => Err(self.damaged(problem.line, problem.flaw.to_string())),
+            None if kept.is_none() => Ok(digest),
+            None => Err(self.damaged(walked.lines, "its bytes are not those that were written".to_owned())),
+        }
+    }
+
+    fn damaged(&self, line: u64, reason: String) -> EvidenceError {
+        EvidenceError::Damaged { path: self.path(), line, reason }
     }
 
     fn head(&self) -> Result<Option<Head>, EvidenceError> {
@@ -236,6 +296,26 @@ fn numbered(
         return Err(refuse(&format!("it has {} bytes, expected at most {MAX_LINE}", line.len())));
     }
     Ok(line)
+}
+
+/// Hashes the rest of `from`; gives its length.
+fn absorb(mut from: impl Read, digest: &mut sha2::Sha256) -> io::Result<u64> {
+    let mut buffer = vec![0; BLOCK];
+    let mut bytes = 0u64;
+    loop {
+        let read = match from.read(&mut buffer) {
+            Ok(0) => return Ok(bytes),
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        digest.update(buffer.get(..read).unwrap_or_default());
+        bytes = bytes.saturating_add(read as u64);
+    }
+}
+
+fn finished(digest: &sha2::Sha256) -> Sha256 {
+    Sha256::from_bytes(digest.clone().finalize().into())
 }
 
 fn sha256(bytes: &[u8]) -> Sha256 {

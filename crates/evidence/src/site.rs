@@ -10,11 +10,18 @@ const MAX_KEY: u64 = 16 << 10;
 
 /// The site's key, `trust/site.key` in the store; made (ed25519, mode 0600) when it is not there.
 ///
-/// It is not encrypted: it protects the log against those who cannot read the store, which has mode 0700.
+/// It is not encrypted: it protects the log against those who cannot read the store, which has mode 0700. The public key is
+/// put beside it, see [`site_public_path`].
 pub fn site_key(store: &Store) -> Result<PrivateKey, EvidenceError> {
-    if let Some(key) = read(store)? {
-        return Ok(key);
-    }
+    let key = match read(store)? {
+        Some(key) => key,
+        None => make(store)?,
+    };
+    publish(store, key.public());
+    Ok(key)
+}
+
+fn make(store: &Store) -> Result<PrivateKey, EvidenceError> {
     let path = path(store);
     let wrong = |source: Box<dyn std::error::Error + Send + Sync>| EvidenceError::SiteKey {
         path: path.clone(),
@@ -31,7 +38,25 @@ pub fn site_key(store: &Store) -> Result<PrivateKey, EvidenceError> {
 
 /// The public part of the site's key; nothing when there is none yet.
 pub fn site_public(store: &Store) -> Result<Option<PublicKey>, EvidenceError> {
-    Ok(read(store)?.map(|key| key.public().clone()))
+    let Some(key) = read(store)? else { return Ok(None) };
+    publish(store, key.public());
+    Ok(Some(key.public().clone()))
+}
+
+/// Where the site's public key lies as PEM, for those who check what the store signed: `trust/site.pub`. It is for handing
+/// on; the store itself never believes it.
+pub fn site_public_path(store: &Store) -> PathBuf {
+    store.trust().join("site.pub")
+}
+
+/// Writes the public key beside the private one when it is not there, or is another. Best effort: a store that can only be
+/// read is as good as it was without.
+fn publish(store: &Store, key: &PublicKey) {
+    let path = site_public_path(store);
+    let pem = key.to_pem();
+    if !matches!(read_bounded(&path, MAX_KEY), Ok(Some(found)) if found == pem.as_bytes()) {
+        drop(atomic::write(&path, pem.as_bytes(), 0o644));
+    }
 }
 
 fn path(store: &Store) -> PathBuf {
@@ -69,6 +94,15 @@ mod tests {
         let first = site_key(&store).unwrap().public().id();
         assert_eq!(site_key(&store).unwrap().public().id(), first);
         assert_eq!(site_public(&store).unwrap().unwrap().id(), first);
+        let public = || fs_err::read(site_public_path(&store)).ok();
+        assert_eq!(PublicKey::from_pem(&public().unwrap()).unwrap().id(), first);
+        // A store of before, which has none, or another's: it is written anew.
+        fs_err::remove_file(site_public_path(&store)).unwrap();
+        site_public(&store).unwrap();
+        assert_eq!(PublicKey::from_pem(&public().unwrap()).unwrap().id(), first);
+        fs_err::write(site_public_path(&store), "another").unwrap();
+        site_key(&store).unwrap();
+        assert_eq!(PublicKey::from_pem(&public().unwrap()).unwrap().id(), first);
         let path = store.trust().join("site.key");
         assert_eq!(fs_err::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
 

@@ -168,6 +168,8 @@ mod tests {
         assert_eq!(hub, "hub:huggingface");
         assert_eq!(group("https://HuggingFace.co/org/name"), hub);
         assert_eq!(group("https://cdn.hf.co:443/x"), hub);
+        assert_eq!(group("https://hf-mirror.com/org/name"), hub);
+        assert_eq!(group("https://cdn.hf-mirror.com/org/name"), hub);
         assert_eq!(group("modelscope:org/name@master"), group("https://www.modelscope.cn./x"));
         assert_ne!(group("modelscope:org/name@master"), hub);
         assert_eq!(group("https://a.mirror.example/x"), group("https://b.mirror.example:8443/y"));

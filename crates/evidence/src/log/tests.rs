@@ -106,7 +106,7 @@ fn what_was_removed_changed_reordered_or_forged_is_found() {
     stranger.put(&of(&[0, 1, 2]));
     fs_err::write(
         stranger.log.head_path(),
-        serde_json::to_vec(&Head { seq: 3, sha256: sha256(good[2].as_bytes()) }).unwrap(),
+        serde_json::to_vec(&Head { seq: 3, sha256: sha256(good[2].as_bytes()), log: None }).unwrap(),
     )
     .unwrap();
     stranger.append("forged");
@@ -136,7 +136,7 @@ fn a_torn_line_is_kept_aside_and_said_in_the_next_one() {
         site.lines()[1].clone()
     };
     // As a kill -9 in the middle of a write would leave it: the head still names the first line.
-    let head = Head { seq: 1, sha256: sha256(whole.strip_suffix(b"\n").unwrap()) };
+    let head = Head { seq: 1, sha256: sha256(whole.strip_suffix(b"\n").unwrap()), log: None };
     for cut in [1, line.len() / 2, line.len()] {
         let torn = &line.as_bytes()[..cut];
         fs_err::write(site.log.path(), [&whole[..], torn].concat()).unwrap();
@@ -173,7 +173,11 @@ fn a_kill_between_the_line_and_the_head_loses_nothing() {
     // Killed after the head was mended and the next line was written, before its head was.
     site.append("five");
     let four = sha256(site.lines()[3].as_bytes());
-    fs_err::write(site.log.head_path(), serde_json::to_vec(&Head { seq: 4, sha256: four }).unwrap()).unwrap();
+    fs_err::write(
+        site.log.head_path(),
+        serde_json::to_vec(&Head { seq: 4, sha256: four, log: None }).unwrap(),
+    )
+    .unwrap();
     assert_eq!(site.append("six").seq, 6);
     assert_eq!(site.flaws(), []);
 
@@ -222,4 +226,63 @@ fn other_algorithms_sign_lines_too() {
     site.log.append(&statement("x"), &key).unwrap();
     assert_eq!(site.flaws(), [(1, Flaw::Signature)]);
     assert!(site.log.verify(&[key.public().clone()]).unwrap().problems.is_empty());
+}
+
+#[test]
+fn nothing_is_appended_to_a_log_that_is_not_what_was_written() {
+    let site = Site::new();
+    for text in ["one", "two", "three", "four"] {
+        site.append(text);
+    }
+    let good = site.lines();
+    let refused = |lines: &[String], at: u64| {
+        site.put(lines);
+        let before = fs_err::read(site.log.path()).unwrap();
+        let error = site.log.append(&statement("five"), &site.key).unwrap_err();
+        assert!(matches!(error, EvidenceError::Damaged { line, .. } if line == at), "{error}");
+        assert_eq!(fs_err::read(site.log.path()).unwrap(), before);
+    };
+    let changed = |at: usize| {
+        let mut lines = good.clone();
+        // Within the signature, so that the line is still well-formed.
+        lines[at] = lines[at].replacen("\"sig\":\"", "\"sig\":\"AAAA", 1);
+        lines
+    };
+    let removed = [&good[..1], &good[2..]].concat();
+    let swapped = vec![good[0].clone(), good[2].clone(), good[1].clone(), good[3].clone()];
+    let doubled = [&good[..2], &good[1..]].concat();
+    // Also where the head is one of before whole digests were kept.
+    for old in [false, true] {
+        if old {
+            let path = site.log.head_path();
+            let mut head: Value = serde_json::from_slice(&fs_err::read(&path).unwrap()).unwrap();
+            head.as_object_mut().unwrap().remove("log").unwrap();
+            fs_err::write(&path, head.to_string()).unwrap();
+        }
+        refused(&changed(0), 2);
+        refused(&changed(1), 3);
+        refused(&removed, 2);
+        refused(&swapped, 2);
+        refused(&doubled, 3);
+        refused(&good[..3], 4);
+    }
+    site.put(&good);
+    assert_eq!(site.append("five").seq, 5);
+    assert_eq!(site.append("six").seq, 6);
+    assert!(site.log.verify(&site.keys()).unwrap().intact());
+}
+
+#[test]
+fn lines_between_the_head_and_the_last_line_are_no_line_of_a_killed_writer() {
+    let site = Site::new();
+    site.append("one");
+    let head = fs_err::read(site.log.head_path()).unwrap();
+    site.append("two");
+    let good = site.lines();
+    fs_err::write(site.log.head_path(), head).unwrap();
+    site.put(&[good[0].clone(), good[0].clone(), good[1].clone()]);
+    let error = site.log.append(&statement("three"), &site.key).unwrap_err();
+    assert!(matches!(error, EvidenceError::Damaged { line: 2, .. }), "{error}");
+    site.put(&good);
+    assert_eq!(site.append("three").seq, 3);
 }

@@ -109,9 +109,25 @@ impl Log {
     ///
     /// Lines that come while this runs are not looked at. Memory is bounded by the longest line.
     pub fn walk(&self, keys: &[PublicKey], mut visit: impl FnMut(Entry)) -> Result<Walked, EvidenceError> {
+        let Some((file, length, head)) = self.snapshot()? else { return Ok(Walked::default()) };
+        let mut walked = self.chain(&file, length, Some(keys), &mut visit)?;
+        if walked.problems.last().is_none_or(|problem| problem.flaw != Flaw::TooLong) {
+            self.judge_end(&mut walked, head);
+        }
+        Ok(walked)
+    }
+
+    /// The lines of an open log, from where it stands: each must follow the one before. Without `keys` signatures are not
+    /// looked at, and no line is visited.
+    pub(super) fn chain(
+        &self,
+        file: &File,
+        length: u64,
+        keys: Option<&[PublicKey]>,
+        mut visit: impl FnMut(Entry),
+    ) -> Result<Walked, EvidenceError> {
         let path = self.path();
         let mut walked = Walked::default();
-        let Some((file, length, head)) = self.snapshot()? else { return Ok(walked) };
         let mut reader = BufReader::with_capacity(64 << 10, file).take(length);
         let (mut previous, mut expected) = (None, 1u64);
         let mut line = Vec::new();
@@ -135,15 +151,15 @@ impl Log {
             }
             walked.lines += 1;
             let digest = sha256(&line);
-            match judge(&line, keys) {
+            match judge(&line, keys.unwrap_or_default()) {
                 Ok((seq, named, signers, statement)) => {
                     if seq != expected {
                         walked.add(walked.lines, Flaw::Number { expected, found: seq });
                     } else if named != previous {
                         walked.add(walked.lines, Flaw::Previous { expected: previous, found: named });
-                    } else if signers.is_empty() {
+                    } else if keys.is_some() && signers.is_empty() {
                         walked.add(walked.lines, Flaw::Signature);
-                    } else {
+                    } else if keys.is_some() {
                         visit(Entry { seq, digest, signers, statement });
                     }
                     expected = seq.saturating_add(1);
@@ -156,7 +172,6 @@ impl Log {
             previous = Some(digest);
         }
         walked.last = previous;
-        self.judge_end(&mut walked, head);
         Ok(walked)
     }
 

@@ -2,6 +2,7 @@
 
 use super::{Algorithm, KeyError, PublicKey, algorithm_of, name_of};
 use crate::pem;
+use ed25519_dalek::pkcs8::KeypairBytes;
 use p256::ecdsa::signature::Signer as _;
 use p256::pkcs8::EncodePrivateKey as _;
 use pkcs8::pkcs5::EncryptionScheme;
@@ -168,7 +169,12 @@ impl PrivateKey {
     pub fn to_pkcs8_pem(&self, passphrase: Option<&[u8]>) -> Result<Zeroizing<String>, KeyError> {
         const BAD: KeyError = KeyError::Malformed("private key");
         let der = match &self.inner {
-            Inner::Ed25519(key) => key.to_pkcs8_der(),
+            // Without the public key, as RFC 8410 has it: with it the file is PKCS#8 v2 (RFC 5958), which OpenSSL 3.0 and
+            // others cannot read.
+            Inner::Ed25519(key) => {
+                let pair = KeypairBytes { secret_key: key.to_bytes(), public_key: None };
+                pair.to_pkcs8_der()
+            }
             Inner::P256(key) => key.to_pkcs8_der(),
             Inner::P384(key) => key.to_pkcs8_der(),
             Inner::P521(key) => key.to_pkcs8_der(),

@@ -110,3 +110,39 @@ fn a_written_key_is_read_again() {
     assert_eq!(PrivateKey::from_pem(secret.as_bytes(), Some(b"open")).unwrap().public(), key.public());
     assert_eq!(PrivateKey::from_pem(secret.as_bytes(), Some(b"shut")).unwrap_err(), KeyError::Passphrase);
 }
+
+/// OpenSSL 3.0 and Python's `cryptography` read PKCS#8 v1 alone.
+#[test]
+fn openssl_reads_every_key_that_is_written() {
+    use std::process::{Command, Stdio};
+    let public_of = |pem: &str, extra: &[&str]| {
+        use std::io::Write as _;
+        let mut child = Command::new("openssl")
+            .args(["pkey", "-pubout"])
+            .args(extra)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(pem.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success());
+        output.stdout
+    };
+    for algorithm in [Algorithm::Ed25519, Algorithm::P256, Algorithm::P384, Algorithm::P521] {
+        let key = PrivateKey::generate(algorithm).unwrap();
+        let expected = key.public().to_pem();
+        let plain = public_of(&key.to_pkcs8_pem(None).unwrap(), &[]);
+        assert_eq!(plain, expected.as_bytes(), "{algorithm}");
+        let secret = key.to_pkcs8_pem(Some(b"open")).unwrap();
+        assert_eq!(public_of(&secret, &["-passin", "pass:open"]), expected.as_bytes(), "{algorithm}");
+    }
+}
+
+/// Keys that were written with the public key inside (PKCS#8 v2) are read as before.
+#[test]
+fn an_ed25519_key_is_written_as_rfc_8410_has_it_and_both_versions_are_read() {
+    let key = private("ed25519.pem", None).unwrap();
+    assert_eq!(key.to_pkcs8_pem(None).unwrap().as_bytes(), vector("keys/ed25519.pem"));
+    assert_eq!(private("ed25519-v2.pem", None).unwrap().public(), key.public());
+}
