@@ -236,8 +236,8 @@ pub(crate) struct CompletionsArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ManArgs {
-    /// The command; the page of sovai itself when left out
-    pub(crate) command: Option<String>,
+    /// The command, of one word or two: trust witness; the page of sovai itself when left out
+    pub(crate) command: Vec<String>,
     /// Write all pages into this folder
     #[arg(long, value_name = "DIR", conflicts_with = "command")]
     pub(crate) dir: Option<PathBuf>,

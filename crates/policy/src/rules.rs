@@ -58,8 +58,8 @@ static RULES: [Rule; 22] = [
     Rule {
         code: "SOV1010",
         title: "Some licence is known",
-        explanation: "Without one nothing may be done with a model.",
-        fix: "Declare the licence in the manifest, once you have read its text.",
+        explanation: "Without one nothing may be done with a model. A text that nobody has read, beside a declared licence whose text is not known, is none.",
+        fix: "Declare the licence in the manifest, once you have read its text, and pin the text under `licenses.texts`.",
         source: "`licenses.unknown`",
     },
     Rule {

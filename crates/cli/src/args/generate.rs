@@ -10,7 +10,8 @@ pub(crate) fn completions(shell: clap_complete::Shell) -> Vec<u8> {
     script
 }
 
-/// The manual page of one command, or of sovai itself; `None` for a command that is not there.
+/// The manual page of one command, nested ones as `trust-witness`, or of sovai itself; `None` for a command that is not
+/// there.
 pub(crate) fn man(name: Option<&str>) -> Option<io::Result<Vec<u8>>> {
     let wanted = name.map_or_else(|| "sovai".to_owned(), |name| format!("sovai-{name}"));
     pages().into_iter().find(|(page, _)| *page == wanted).map(|(_, page)| render(page))
@@ -29,14 +30,19 @@ pub(crate) fn man_names() -> Vec<String> {
 fn pages() -> Vec<(String, clap::Command)> {
     let mut root = command();
     root.build();
-    let mut pages: Vec<_> = root
-        .get_subcommands()
-        .filter(|sub| !sub.is_hide_set())
-        // `build` has given each its full name to display.
-        .map(|sub| (format!("sovai-{}", sub.get_name()), sub.clone()))
-        .collect();
-    pages.insert(0, ("sovai".to_owned(), root));
+    let mut pages = Vec::new();
+    collect("sovai", root, &mut pages);
     pages
+}
+
+/// The page of a command, then those of what it is made of. `help` is clap's own and has none.
+fn collect(name: &str, command: clap::Command, pages: &mut Vec<(String, clap::Command)>) {
+    let below: Vec<clap::Command> = command.get_subcommands().cloned().collect();
+    // `build` has given each its full name to display.
+    pages.push((name.to_owned(), command));
+    for sub in below.into_iter().filter(|sub| !sub.is_hide_set() && sub.get_name() != "help") {
+        collect(&format!("{name}-{}", sub.get_name()), sub, pages);
+    }
 }
 
 fn render(page: clap::Command) -> io::Result<Vec<u8>> {

@@ -124,7 +124,7 @@ pub(crate) struct SummaryArgs {
     #[arg(long, value_name = "OUT")]
     pub(crate) vsa: Option<PathBuf>,
     /// The site's private key [default: the store's own, made when it is first needed]
-    #[arg(long, value_name = "K")]
+    #[arg(long, value_name = "K", requires = "vsa")]
     pub(crate) site_key: Option<PathBuf>,
     /// The passphrase of an encrypted site key: the first line of this file
     #[arg(long, value_name = "FILE", requires = "site_key")]

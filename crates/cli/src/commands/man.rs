@@ -17,13 +17,16 @@ pub(crate) fn run(args: &ManArgs, ctx: &Ctx) -> Result<Exit, CliError> {
     if let Some(dir) = &args.dir {
         return write(dir, ctx);
     }
-    let name = args.command.as_deref();
+    // `trust witness`, `"trust witness"` and `trust-witness` are the same page.
+    let words: Vec<&str> = args.command.iter().flat_map(|word| word.split_whitespace()).collect();
+    let joined = words.join("-");
+    let name = (!words.is_empty()).then_some(joined.as_str());
     let Some(page) = args::man(name) else {
         let name = name.unwrap_or_default();
         let names = args::man_names();
-        let error = CliError::new(Exit::Usage, format!("no command `{}`", safe_line(name)));
+        let error = CliError::new(Exit::Usage, format!("no command `{}`", safe_line(&words.join(" "))));
         return Err(match sovai_catalog::suggest(name, names.iter().map(String::as_str)) {
-            Some(near) => error.hint(format!("did you mean `{near}`?")),
+            Some(near) => error.hint(format!("did you mean `{}`?", near.replace('-', " "))),
             None => error.hint(format!("the commands are {}", names.join(", "))),
         });
     };

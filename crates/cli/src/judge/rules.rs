@@ -66,7 +66,7 @@ pub(crate) const RULES: &[Rule] = &[
         code: CERTIFICATE,
         title: "A signer's certificate is judged and is the expected one",
         explanation: "The chain must lead to a named anchor, at the time of signing, for code signing, and to the pinned signer.",
-        fix: "check anchors, pin and time; `docs/signing.md` says what each of them means",
+        fix: "check anchors, pin and time; `docs/certificates.md` says what each of them means",
     },
     Rule {
         code: NOT_COVERED,

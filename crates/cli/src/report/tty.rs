@@ -1,9 +1,10 @@
 //! Bars on a terminal: bytes, rate and time to go; a bar for each step that is under way.
 
+use super::meter::{Meter, about};
 use super::{counts_bytes, ending, words};
 use crate::output::safe_line;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use sovai_core::{Event, EventKind, Reporter, Step};
+use sovai_core::{Event, EventKind, Reporter, Step, format_bytes};
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -27,6 +28,8 @@ pub(super) struct TtyReporter {
 struct Entry {
     since: Instant,
     bar: Option<ProgressBar>,
+    /// The rate that the other views show too: indicatif's own counts what was done before the bar was there.
+    meter: Meter,
 }
 
 impl TtyReporter {
@@ -42,10 +45,16 @@ impl TtyReporter {
     fn advance(&self, event: &Event) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let shown = state.values().filter(|entry| entry.bar.is_some()).count();
-        let entry = state.entry(key(event)).or_insert_with(|| Entry { since: Instant::now(), bar: None });
+        let entry = state.entry(key(event)).or_insert_with(|| Entry {
+            since: Instant::now(),
+            bar: None,
+            meter: Meter::default(),
+        });
+        // Also before there is a bar: the rate counts from the first byte.
+        let bytes = counts_bytes(event.step).then(|| bytes_line(&mut entry.meter, event));
         if entry.bar.is_none() && shown < MAX_BARS && entry.since.elapsed() >= self.delay {
             let bar = self.bars.add(ProgressBar::no_length());
-            bar.set_style(look(event.step, event.total));
+            bar.set_style(look(event.step));
             if counts_bytes(event.step) {
                 bar.set_prefix(words(event.step));
             } else {
@@ -55,14 +64,11 @@ impl TtyReporter {
             entry.bar = Some(bar);
         }
         let Some(bar) = &entry.bar else { return };
-        if counts_bytes(event.step) {
-            bar.set_message(safe_line(&event.subject));
-            match (bar.length(), event.total) {
-                // The first time that a total is known.
-                (None, Some(_)) => bar.set_style(look(event.step, event.total)),
-                // Another run over bytes: the next model.
-                (Some(before), Some(total)) if before != total => bar.reset(),
-                _ => {}
+        if let Some(line) = bytes {
+            bar.set_message(line);
+            // Another run over bytes: the next model.
+            if bar.length().zip(event.total).is_some_and(|(before, total)| before != total) {
+                bar.reset();
             }
         }
         if let Some(total) = event.total {
@@ -132,13 +138,33 @@ fn key(event: &Event) -> (Step, String) {
     (event.step, if counts_bytes(event.step) { String::new() } else { event.subject.clone() })
 }
 
-fn look(step: Step, total: Option<u64>) -> ProgressStyle {
-    let template = match (counts_bytes(step), total) {
-        (true, Some(_)) => {
-            "{prefix:.bold} [{bar:24}] {binary_bytes} of {binary_total_bytes}, {binary_bytes_per_sec}, {eta} to go  {wide_msg}"
+/// `30% of 4.0 GiB, 104.9 MiB/s, 35 s to go  m.gguf`: short, so that the name stays in sight on 80 columns.
+fn bytes_line(meter: &mut Meter, event: &Event) -> String {
+    let speed = event.done.and_then(|done| meter.see(Instant::now(), done, event.total));
+    let mut parts = Vec::new();
+    match (event.done, event.total) {
+        (Some(done), Some(total)) if total > 0 => {
+            let percent = u128::from(done.min(total)) * 100 / u128::from(total);
+            parts.push(format!("{percent}% of {}", format_bytes(total)));
         }
-        (true, None) => "{prefix:.bold} {binary_bytes}, {binary_bytes_per_sec}",
-        (false, _) => "{spinner} {prefix:.bold} {elapsed} {msg}",
+        (Some(done), None) => parts.push(format_bytes(done)),
+        _ => {}
+    }
+    if let Some(speed) = speed {
+        parts.push(format!("{}/s", format_bytes(speed.rate)));
+        parts.extend(speed.eta.map(|eta| format!("{} to go", about(eta))));
+    }
+    let figures = parts.join(", ");
+    let gap = if figures.is_empty() { "" } else { "  " };
+    format!("{figures}{gap}{}", safe_line(&event.subject))
+}
+
+fn look(step: Step) -> ProgressStyle {
+    // A wide message ends with the row: never a second one.
+    let template = if counts_bytes(step) {
+        "{prefix:.bold} [{bar:8}] {wide_msg}"
+    } else {
+        "{spinner} {prefix:.bold} {elapsed} {msg}"
     };
     // The templates above are right: a test draws each of them.
     ProgressStyle::with_template(template)

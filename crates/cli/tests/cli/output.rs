@@ -171,6 +171,52 @@ fn completions_and_pages_are_made_for_every_command() {
     }
     assert!(env.path("pages/sovai.1").exists());
     assert_eq!(env.run("man verfy").stderr, "error: no command `verfy`\n\nhint: did you mean `verify`?\n");
+    // Each page that a page refers to is there.
+    for entry in fs_err::read_dir(env.path("pages")).unwrap() {
+        let text = fs_err::read_to_string(entry.unwrap().path()).unwrap().replace("\\-", "-");
+        for word in text.split(|c: char| !(c.is_ascii_alphanumeric() || "-()".contains(c))) {
+            if let Some(page) = word.strip_suffix("(1)").filter(|page| page.starts_with("sovai")) {
+                if page.ends_with("-help") {
+                    continue;
+                }
+                assert!(env.path(&format!("pages/{page}.1")).exists(), "{page}");
+            }
+        }
+    }
+    let page = env.run("man trust witness").stdout;
+    assert!(page.contains("\\-\\-at"), "{page}");
+    assert_eq!(page, env.run("man trust-witness").stdout);
+    assert_eq!(page, env.read("pages/sovai-trust-witness.1"));
+    assert!(env.run("man trust witnes").stderr.contains("did you mean `trust witness`?"));
+}
+
+#[test]
+fn every_page_that_the_sources_name_exists() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut folders = vec![root.join("crates")];
+    let mut seen = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in fs_err::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                // Tests may name pages of others.
+                folders.extend(Some(path).filter(|path| !path.ends_with("tests")));
+            } else if path.extension().is_some_and(|end| end == "rs") {
+                let text = fs_err::read_to_string(&path).unwrap();
+                // What stands in backticks is ours; addresses of others have a path before it.
+                for rest in text.split("`docs/").skip(1) {
+                    let name = |c: char| c.is_ascii_alphanumeric() || "-_/.".contains(c);
+                    let page: &str = &rest[..rest.find(|c| !name(c)).unwrap_or(rest.len())];
+                    // That of a format's own authors.
+                    if page.ends_with(".md") && page != "gguf.md" {
+                        assert!(root.join("docs").join(page).exists(), "{}: docs/{page}", path.display());
+                        seen += 1;
+                    }
+                }
+            }
+        }
+    }
+    assert!(seen > 1, "{seen}");
 }
 
 #[test]

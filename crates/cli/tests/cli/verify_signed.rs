@@ -157,16 +157,23 @@ fn wrong_usage_is_exit_2() {
         "verify m --against p --signature s",
         "verify m --against gone",
         "verify m --passport m/p.json",
-        "verify m --vsa m/v.json",
+        "verify m --signature s --key k.pub --vsa m/v.json",
+        "verify m --vsa v.json",
+        "verify m --passport p.json --vsa v.json",
+        "verify m --signature s --key k.pub --site-key k",
         "verify m --base gone",
         "verify m --policy gone",
         "verify m --passport k",
-        "verify m --vsa k",
+        "verify m --signature s --key k.pub --vsa k",
     ] {
         let ran = env.run(line);
         assert_eq!(ran.code, 2, "{line}: {ran}");
         assert!(ran.stdout.is_empty(), "{line}: {ran}");
     }
+    // A summary of nothing would say PASSED of bytes that nobody vouches for.
+    let ran = env.run("verify m --vsa v.json");
+    assert!(ran.stderr.contains("nothing to compare with") && ran.stderr.contains("--pins"), "{ran}");
+    assert!(!env.path("v.json").exists());
 }
 
 #[test]

@@ -152,6 +152,53 @@ fn statement(env: &TestEnv, name: &str) -> Value {
 }
 
 #[test]
+fn a_summary_of_a_stack_without_pins_is_wrong_usage() {
+    let env = TestEnv::new();
+    env.write("weights/m.gguf", WEIGHTS).write("bare.yaml", manifest("", "", ""));
+    let ran = env.run("verify bare.yaml --vsa v.json");
+    assert_eq!(ran.code, 2, "{ran}");
+    assert!(
+        ran.stderr.contains("no model is pinned") && ran.stderr.contains("sovai lock bare.yaml"),
+        "{ran}"
+    );
+    assert!(!env.path("v.json").exists());
+}
+
+#[test]
+fn the_heading_is_the_last_word_and_what_was_written_is_said() {
+    let env = TestEnv::new();
+    env.pinned();
+    env.write(
+        "policy.yaml",
+        "apiVersion: sovai/v1\nkind: Policy\nmetadata: { name: strict }\nspec: { trust: { minimum: publisher } }\n",
+    );
+    let ran = env.run("verify stack.yaml --policy policy.yaml");
+    assert_eq!(ran.code, 5, "{ran}");
+    assert!(ran.stdout.contains("model assistant: REFUSED by policy strict  1 file"), "{ran}");
+    assert!(ran.stdout.contains("\n  every byte is as pinned"), "{ran}");
+    assert!(!ran.stdout.contains("verified"), "{ran}");
+    let ran = env.run("verify weights/m.gguf --pins stack.yaml --policy policy.yaml");
+    assert!(ran.stdout.contains("REFUSED by policy strict") && !ran.stdout.contains("verified"), "{ran}");
+    let ran = env.run("verify stack.yaml --scan --passport p.json --vsa v.json");
+    assert_eq!(ran.code, 0, "{ran}");
+    let value = env.json("verify stack.yaml --vsa v.json");
+    let key = value["summaries"][0]["keyId"].as_str().unwrap();
+    for line in [
+        "scanned: model assistant, tensors of 1 file (safetensors and GGUF); 0 warnings\n".to_owned(),
+        "written: p.json (passport)\n".to_owned(),
+        format!("written: v.json (summary: PASSED, by key {key}, line 1 of the evidence log)\n"),
+    ] {
+        assert!(ran.stdout.contains(&line), "{line}: {ran}");
+    }
+    let ran = env.run("verify weights --scan --passport q.json");
+    assert!(
+        ran.stderr.contains("scanned: tensors of 1 file") && ran.stderr.contains("written: q.json"),
+        "{ran}"
+    );
+    assert_eq!(ran.stdout.lines().count(), 1, "{ran}");
+}
+
+#[test]
 fn who_may_not_write_a_store_can_verify() {
     let env = TestEnv::new();
     env.pinned();

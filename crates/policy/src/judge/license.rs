@@ -37,6 +37,7 @@ pub(super) fn license(model: &ModelFacts, court: &mut Court<'_>) {
     let label = model.hub_license.as_deref().and_then(hub_label);
 
     unknown(model, &texts, &declared_ids, label.as_deref(), court);
+    let unread = unread(&texts, &declared_ids, label.as_deref());
     for text in texts.iter().filter(|text| !text.ids.is_empty()) {
         // Texts that two licences share: what was declared says which one is meant.
         let meant: Vec<&str> =
@@ -50,9 +51,15 @@ pub(super) fn license(model: &ModelFacts, court: &mut Court<'_>) {
             (Some(text), _) if !declared_ids.is_empty() => {
                 expression(text, &declared_ids, court);
             }
+            // A label beside a text that nobody has read allows nothing; it can still be denied.
+            (_, Some(label)) if unread.is_some() && !court.policy.licenses.deny.contains(label) => {}
             (_, Some(label)) => one(&[label], &format!("the hub's label is {label}"), court),
             _ => {}
         }
+    }
+    if let Some(found) = unread {
+        let hint = texts.first().map(|text| pin_hint(&text.fact.text)).unwrap_or_default();
+        court.react("SOV1010", court.policy.licenses.unknown, "spec.licenses.unknown", found, hint);
     }
     text_rule(model, &texts, court);
     mismatch(&texts, &declared_ids, label.as_deref(), court);
@@ -84,6 +91,25 @@ fn unknown(
         found,
         "declare it in the manifest: `license: SPDX-ID` or `LicenseRef-NAME`".to_owned(),
     );
+}
+
+/// Rule 1010 where a text lies here that nobody has read, and what is declared is a licence whose text nobody knows
+/// either: whether the one is the other cannot be told, so that neither is taken for the other.
+fn unread(texts: &[Text<'_>], declared: &[String], label: Option<&str>) -> Option<String> {
+    let text = texts.first()?;
+    let (who, id) = match (declared.iter().find(|id| !is_known(id)), label) {
+        (Some(id), _) => ("the manifest declares", id.as_str()),
+        (None, Some(label)) if declared.is_empty() && !is_known(label) => ("the hub's label says", label),
+        _ => return None,
+    };
+    texts.iter().all(|text| text.ids.is_empty()).then(|| {
+        format!("{who} {id}, and the text {} is {}", quoted(&text.fact.path), describe(&text.fact.text))
+    })
+}
+
+/// Whether the catalogue has a text of this licence.
+fn is_known(id: &str) -> bool {
+    sovai_catalog::known_texts().iter().any(|text| text.ids.iter().any(|known| known == id))
 }
 
 /// Rules 1011 and 1012 for one licence, of which one of these ids is meant.
@@ -200,7 +226,7 @@ fn mismatch(texts: &[Text<'_>], declared: &[String], label: Option<&str>, court:
                 format!("{who} {}, but {found}", ids.join(" and ")),
                 "the text counts: read it, and correct `license` in the manifest".to_owned(),
             ),
-            None => agreed |= !texts.is_empty(),
+            None => agreed |= texts.iter().any(|text| ids.iter().any(|id| text.ids.contains(&id.as_str()))),
         }
     }
     if texts.is_empty() && !declared.is_empty() && !label.is_empty() && !declared.contains(&label[0]) {
@@ -231,9 +257,8 @@ fn contradiction(ids: &[String], texts: &[Text<'_>]) -> Option<String> {
         return Some(format!("the text {} is {}", quoted(&text.fact.path), text.ids.join(" or ")));
     }
     // The text of what is named is known, and none of those that lie here is it.
-    let known = |id: &String| sovai_catalog::known_texts().iter().any(|text| text.ids.contains(id));
     let text = texts.first()?;
     ids.iter()
-        .all(known)
+        .all(|id| is_known(id))
         .then(|| format!("the text {} is {}", quoted(&text.fact.path), describe(&text.fact.text)))
 }

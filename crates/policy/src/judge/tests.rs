@@ -120,7 +120,9 @@ fn declared_licenses() {
     check("{ licenses: { allow: [MIT] } }", declare("MIT AND Apache-2.0"), &["SOV1011 refuse"]);
     check("{ licenses: { deny: [MIT] } }", declare("MIT OR Apache-2.0"), &[]);
     check("{ licenses: { deny: [MIT] } }", declare("MIT AND Apache-2.0"), &["SOV1012 refuse"]);
-    check("{ licenses: { allow: [LicenseRef-Kimi-Modified-MIT] } }", declare("modified-mit"), &[]);
+    let kimi = "{ licenses: { allow: [LicenseRef-Kimi-Modified-MIT] } }";
+    check(kimi, declare("LicenseRef-Kimi-Modified-MIT"), &[]);
+    check(kimi, declare("modified-mit"), &["SOV1010 refuse"]);
     let none = |model: &mut ModelFacts| model.declared_license = None;
     check("{}", none, &["SOV1010 warn"]);
     check("{ licenses: { unknown: refuse } }", none, &["SOV1010 refuse"]);
@@ -191,27 +193,61 @@ fn a_wrong_label_of_a_hub_does_not_make_a_licence() {
         "texts: [{{ id: LicenseRef-MiniMax-M2.7, sha256: {} }}]",
         identify_license_text(words).sha256().hex()
     );
-    // By its label it would pass.
-    check("{ licenses: { allow: [LicenseRef-Kimi-Modified-MIT] } }", labelled, &["SOV1013 note"]);
+    // Kimi's licence went by the same label: it is the name of neither.
+    check(
+        "{ licenses: { allow: [LicenseRef-Kimi-Modified-MIT, MIT] } }",
+        labelled,
+        &["SOV1010 refuse", "SOV1013 note"],
+    );
     check(
         "{ licenses: { allow: [LicenseRef-Kimi-Modified-MIT], text: required } }",
         labelled,
-        &["SOV1013 refuse"],
+        &["SOV1010 refuse", "SOV1013 refuse"],
     );
     check(
         &format!("{{ licenses: {{ allow: [LicenseRef-Kimi-Modified-MIT], {pin} }} }}"),
         labelled,
-        &["SOV1011 refuse", "SOV1014 refuse"],
+        &["SOV1011 refuse"],
     );
     check(
-        &format!("{{ licenses: {{ deny: [LicenseRef-MiniMax-M2.7], mismatch: warn, {pin} }} }}"),
+        &format!("{{ licenses: {{ deny: [LicenseRef-MiniMax-M2.7], {pin} }} }}"),
         labelled,
-        &["SOV1012 refuse", "SOV1014 warn"],
+        &["SOV1012 refuse"],
     );
+    check(&format!("{{ licenses: {{ allow: [LicenseRef-MiniMax-M2.7], {pin} }} }}"), labelled, &[]);
+    // A label or declaration of its own, beside a text that nobody has read: neither proves the other.
+    let reference = "LicenseRef-Kimi-Modified-MIT";
+    let hub = |model: &mut ModelFacts| {
+        labelled(model);
+        model.hub_license = Some(reference.into());
+    };
+    let declared = |model: &mut ModelFacts| {
+        labelled(model);
+        (model.declared_license, model.hub_license) = (Some(reference.into()), None);
+    };
+    let allow = format!("{{ licenses: {{ allow: [{reference}] }} }}");
+    check(&allow, hub, &["SOV1010 refuse", "SOV1013 note"]);
+    check(&allow, declared, &["SOV1010 refuse", "SOV1013 note"]);
+    check("{}", declared, &["SOV1010 warn", "SOV1013 note"]);
     check(
-        &format!("{{ licenses: {{ allow: [LicenseRef-MiniMax-M2.7], mismatch: ignore, {pin} }} }}"),
-        labelled,
-        &[],
+        &format!("{{ licenses: {{ deny: [{reference}] }} }}"),
+        hub,
+        &["SOV1012 refuse", "SOV1010 warn", "SOV1013 note"],
+    );
+    for spec in ["{}", &allow] {
+        let mut labelled = model();
+        hub(&mut labelled);
+        let judged = judge(&policy(spec), &Facts { models: vec![labelled], images: Vec::new() });
+        assert!(
+            judged.allowed.iter().all(|made| made.code != "SOV1014" && made.code != "SOV1011"),
+            "{judged:?}"
+        );
+    }
+    // The text as it was pinned: the label is wrong.
+    check(
+        &format!("{{ licenses: {{ allow: [LicenseRef-MiniMax-M2.7], {pin} }} }}"),
+        hub,
+        &["SOV1014 refuse"],
     );
 }
 

@@ -48,6 +48,13 @@ pub(super) fn check(args: &VerifyArgs, is_manifest: bool) -> Result<(), CliError
             "add --signature S, or --against PASSPORT --passport-signature FILE",
         );
     }
+    let compared = args.pins.is_some() || signed.signature.is_some() || passport.against.is_some();
+    if args.summary.vsa.is_some() && !compared {
+        return usage(
+            "--vsa signs what a comparison came to, and there is nothing to compare with",
+            "add --pins MANIFEST#MODEL, --signature S or --against PASSPORT, or name a manifest",
+        );
+    }
     if passport.out.is_some() && passport.against.is_some() {
         return usage(
             "--passport and --against cannot be used together",

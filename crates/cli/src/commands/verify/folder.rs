@@ -159,7 +159,21 @@ pub(super) fn run(args: &VerifyArgs, ctx: &Ctx) -> Result<Exit, CliError> {
     let mut findings = checked.findings();
     findings.extend(policy::data(&judgement));
     let policy = judge.policy.as_ref();
-    let text = text(args, &checked, files.as_deref(), exit, policy.map(|file| (file, &judgement)), ctx);
+    let mut text = text(args, &checked, files.as_deref(), exit, policy.map(|file| (file, &judgement)), ctx);
+    let mut told = String::new();
+    if args.scan && compared(&checked) {
+        told.push_str(&scan_text(&checked));
+    }
+    if let (Some(out), Some(_), Exit::Done) = (&args.passport.out, &made, exit) {
+        told.push_str(&outputs::told(out));
+    }
+    told.extend(summaries.iter().map(Written::told));
+    if checked.against == Against::Nothing {
+        // Standard output has the digests alone.
+        told.lines().for_each(|line| ctx.out.say(line));
+    } else {
+        text.push_str(&told);
+    }
     let bytes = files
         .as_deref()
         .map_or_else(|| checked.report.as_ref().map_or(0, |report| report.bytes), FilePin::total);
@@ -292,7 +306,8 @@ fn text(
         Some(name) => format!("model {name}"),
         None => safe_line(&args.target.display().to_string()),
     };
-    let mut text = checked.text(&what, ctx.settings.talk);
+    let refused_by = policy.filter(|(_, judgement)| judgement.is_refused()).map(|(file, _)| file);
+    let mut text = checked.text(&what, refused_by, ctx.settings.talk);
     if let Some((file, judgement)) = policy {
         text.push_str(&policy_text(file, judgement, ctx));
     }
@@ -306,10 +321,33 @@ fn text(
         (Exit::Mismatch, _) => writeln!(text, "failed: {}", count(bad, "finding")),
         (_, None) => writeln!(text, "refused: no file was compared"),
         (_, Some(_)) => {
-            writeln!(text, "refused: the bytes are as listed, and what is said above stands against them")
+            writeln!(
+                text,
+                "refused: what is said above stands against it; `sovai policy explain CODE` explains a rule"
+            )
         }
     };
     text
+}
+
+/// Whether its files were looked at.
+fn compared(checked: &Checked) -> bool {
+    checked.report.is_some() || checked.against == Against::Nothing
+}
+
+/// What a look into the tensors came to: also nothing is worth a line, with what was looked at.
+pub(super) fn scan_text(checked: &Checked) -> String {
+    let of = |word: &str| {
+        let files = checked.examination.iter().flat_map(|examination| &examination.files);
+        files.filter(|file| file.content.word() == word).count()
+    };
+    let looked = of("safetensors") + of("gguf");
+    let model = checked.name.as_ref().map(|name| format!("model {name}, ")).unwrap_or_default();
+    format!(
+        "scanned: {model}tensors of {} (safetensors and GGUF); {}\n",
+        count(looked, "file"),
+        count(checked.scan.len(), "warning")
+    )
 }
 
 /// Digests alone on standard output, the rest on standard error.

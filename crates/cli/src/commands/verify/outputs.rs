@@ -69,6 +69,11 @@ pub(super) fn check(path: &Path, kind: Kind) -> Result<(), CliError> {
     if kind.is_one(&read_bounded(path, MAX_OLD, "file")?) { Ok(()) } else { Err(refuse()) }
 }
 
+/// The line that says that a passport was written.
+pub(super) fn told(path: &Path) -> String {
+    format!("written: {} (passport)\n", safe_line(&path.display().to_string()))
+}
+
 /// Writes it, and the folder around it where that is not there.
 pub(super) fn write(path: &Path, kind: Kind, bytes: &[u8]) -> Result<(), CliError> {
     check(path, kind)?;

@@ -7,9 +7,10 @@ use crate::findings;
 use crate::judge::{self, ModelJudgement, Verdict, level_text, remainder_text, rules, signature_text};
 use crate::manifest::count;
 use crate::output::{Talk, safe_line, style};
+use crate::policy::PolicyFile;
 use serde::Serialize;
 use serde_json::{Value, json};
-use sovai_catalog::LicenseCheck;
+use sovai_catalog::{LicenseCheck, TextMatch};
 use sovai_core::{Name, Sha256, TrustLevel, format_bytes};
 use sovai_trust::Level;
 use sovai_verifier::{Examination, Remainder, Remainders, Report};
@@ -259,26 +260,39 @@ impl Checked {
         }
     }
 
-    /// For people: heading, what is wrong, who vouches, what was not covered.
-    pub(super) fn text(&self, what: &str, talk: Talk) -> String {
+    /// For people: heading, what is wrong, who vouches, what was not covered. `refused_by` is the policy that refuses
+    /// this model: the heading is the last word on it.
+    pub(super) fn text(&self, what: &str, refused_by: Option<&PolicyFile>, talk: Talk) -> String {
         let mut facts = Vec::new();
         if let Some(report) = &self.report {
             facts.push(count(usize::try_from(report.files).unwrap_or(usize::MAX), "file"));
             facts.push(format_bytes(report.bytes));
         }
         facts.push(format!("trust level {}", self.trust()));
-        if let Some(license) = &self.license {
-            facts.push(format!("licence {}", license.shown()));
-        } else if self.name.is_some() {
-            facts.push("no licence stated".to_owned());
-        }
-        let (color, word) = match self.exit() {
-            Exit::Done if self.report.is_none() => (style::WARNING, "not compared"),
-            Exit::Done => (style::OK, "verified"),
-            Exit::Refused => (style::ERROR, "REFUSED"),
-            _ => (style::ERROR, "FAILED"),
+        facts.extend(self.license_shown());
+        let (color, word) = match (self.exit(), refused_by) {
+            (Exit::Done, Some(policy)) => {
+                let name = if policy.path.is_some() {
+                    format!("policy {}", policy.policy.name)
+                } else {
+                    policy.shown()
+                };
+                (style::ERROR, format!("REFUSED by {name}"))
+            }
+            (Exit::Done, None) if self.report.is_none() => (style::WARNING, "not compared".to_owned()),
+            (Exit::Done, None) => (style::OK, "verified".to_owned()),
+            (Exit::Refused, _) => (style::ERROR, "REFUSED".to_owned()),
+            _ => (style::ERROR, "FAILED".to_owned()),
         };
         let mut text = format!("{what}: {color}{word}{}  {}\n", style::RESET, facts.join(", "));
+        if color == style::ERROR && self.matches() {
+            let as_what = match self.against {
+                Against::Signature => "signed",
+                Against::Passport => "the passport says",
+                Against::Pins | Against::Nothing => "pinned",
+            };
+            let _ = writeln!(text, "  every byte is as {as_what}; what refuses it stands below");
+        }
         if let Some(report) = &self.report {
             text.push_str(&findings::text(&report.findings));
         }
@@ -296,6 +310,29 @@ impl Checked {
             text.push_str(&difference.text());
         }
         text
+    }
+}
+
+impl Checked {
+    /// On what its licence rests: the manifest's word, a text that is known, or only a hub's label.
+    fn license_shown(&self) -> Option<String> {
+        if let Some(license) = &self.license {
+            return Some(format!("licence {}", license.shown()));
+        }
+        let facts = self.judgement.as_ref().map(|judgement| &judgement.facts);
+        let text = facts.and_then(|facts| {
+            facts.licenses.iter().find_map(|fact| match &fact.text {
+                TextMatch::Known { ids, .. } => Some((&fact.path, ids.join(" or "))),
+                _ => None,
+            })
+        });
+        match (text, facts.and_then(|facts| facts.hub_license.as_deref())) {
+            (Some((path, ids)), _) => Some(format!("licence {ids} by the text {}", safe_line(path))),
+            (None, Some(label)) => {
+                Some(format!("no licence stated but the hub's label {}", safe_line(label)))
+            }
+            (None, None) => self.name.is_some().then(|| "no licence stated".to_owned()),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! `sovai verify MANIFEST`: every model of a stack against its pins, its signatures and the policy.
 
 use super::base;
-use super::folder::policy_text;
+use super::folder::{policy_text, scan_text};
 use super::outputs::{self, Kind};
 use super::report::{Against, Checked, License, ModelBody, PolicyBody, Signatures, effort};
 use super::setup::Setup;
@@ -61,6 +61,14 @@ pub(super) fn run(args: &VerifyArgs, ctx: &Ctx) -> Result<Exit, CliError> {
     let policy = PolicyFile::of(Some(&file), args.policy.as_deref(), ctx.out)?;
     let setup = Setup::new(args, Some(policy), ctx)?;
     let names: Vec<Option<&Name>> = resolved.models.keys().map(Some).collect();
+    if args.summary.vsa.is_some() && names.is_empty() {
+        let shown = safe_line(&file.path.display().to_string());
+        return Err(CliError::new(
+            Exit::Usage,
+            "--vsa signs what a comparison came to, and no model is pinned",
+        )
+        .hint(format!("sovai lock {shown}")));
+    }
     let writer = vsa::Writer::new(&args.summary, &setup, ctx)?;
     if let Some(writer) = &writer {
         writer.check(&names)?;
@@ -72,20 +80,24 @@ pub(super) fn run(args: &VerifyArgs, ctx: &Ctx) -> Result<Exit, CliError> {
     }
     let models = check(&file, lock.as_ref(), &resolved, args, &setup)?;
     let judgement = setup.judge.decide(&models.facts);
+    let looked = models.checked.iter().filter(|model| args.scan && model.examination.is_some());
+    let mut told: String = looked.map(scan_text).collect();
     for (name, passport) in &models.passports {
         let good = models.checked.iter().any(|model| model.name.as_ref() == Some(name) && model.matches());
         if let (Some(out), true) = (&args.passport.out, good) {
             let path = outputs::place(out, Kind::Passport, Some(name), names.len());
             outputs::write(&path, Kind::Passport, &passport.to_json())?;
+            told.push_str(&outputs::told(&path));
         }
     }
     let summaries = match &writer {
         Some(writer) => summarise(writer, &file, &models.checked, &judgement, lock.is_some(), ctx)?,
         None => Vec::new(),
     };
+    told.extend(summaries.iter().map(Written::told));
     let Setup { judge, reporter, .. } = setup;
     drop(reporter);
-    finish(&file, &resolved, &models.checked, judge.policy.as_ref(), &judgement, summaries, ctx)
+    finish(&file, &resolved, &models.checked, judge.policy.as_ref(), &judgement, (summaries, told), ctx)
 }
 
 /// Verifies every model that is pinned, all of them, also after one that failed.
@@ -216,11 +228,7 @@ fn summarise(
     let mut all = Vec::new();
     for model in &of {
         let name = model.name.as_ref().map_or("", Name::as_str);
-        let refused = judgement.decisions.iter().any(|decision| {
-            decision.severity == Severity::Refuse
-                && matches!(&decision.subject, Subject::Model(of) if of == name)
-        });
-        let passed = model.exit() == Exit::Done && !refused;
+        let passed = model.exit() == Exit::Done && !refuses(judgement, name);
         let pins = model.judgement.as_ref().and_then(|judgement| judgement.digest);
         let Some(subject) = pins.or_else(|| model_digest(file, name)) else { continue };
         match writer.write(model, of.len(), passed, subject, vsa::lock_input(file, locked)?) {
@@ -231,6 +239,13 @@ fn summarise(
         }
     }
     Ok(all)
+}
+
+/// Whether the policy refuses this model.
+fn refuses(judgement: &Judgement, name: &str) -> bool {
+    judgement.decisions.iter().any(|decision| {
+        decision.severity == Severity::Refuse && matches!(&decision.subject, Subject::Model(of) if of == name)
+    })
 }
 
 /// The digest of a model whose files could not be read: that of its pins.
@@ -246,7 +261,7 @@ fn finish(
     models: &[Checked],
     policy: Option<&PolicyFile>,
     judgement: &Judgement,
-    summaries: Vec<Written>,
+    (summaries, told): (Vec<Written>, String),
     ctx: &Ctx,
 ) -> Result<Exit, CliError> {
     let mut text = format!("{}stack {}{}\n", style::BOLD, file.manifest.name, style::RESET);
@@ -261,7 +276,8 @@ fn finish(
             let (on, off) = (style::WARNING, style::RESET);
             let _ = writeln!(text, "model {name}: {on}not pinned{off}  trust level unknown, {license}");
         } else {
-            text.push_str(&checked.text(&format!("model {name}"), ctx.settings.talk));
+            let refused_by = policy.filter(|_| refuses(judgement, name));
+            text.push_str(&checked.text(&format!("model {name}"), refused_by, ctx.settings.talk));
         }
     }
     let images = image_bodies(file, resolved);
@@ -300,6 +316,7 @@ fn finish(
     } else {
         writeln!(text, "verified: {}; {}", effort(&reports), signatures.shown())
     };
+    text.push_str(&told);
     data.extend(policy::data(judgement));
     data.extend(resolved.unpinned.iter().map(as_warning));
     let body = Body {

@@ -10,6 +10,7 @@ use crate::exit::Exit;
 use crate::input::read_bounded;
 use crate::keys;
 use crate::manifest::ManifestFile;
+use crate::output::safe_line;
 use crate::policy::PolicyFile;
 use serde::Serialize;
 use sovai_core::{Name, Sha256};
@@ -41,6 +42,19 @@ pub(super) struct Written {
     key_id: KeyId,
     /// Its line in the evidence log.
     sequence: u64,
+}
+
+impl Written {
+    /// The line that says what was written, and whose key verifies it.
+    pub(super) fn told(&self) -> String {
+        format!(
+            "written: {} (summary: {}, by key {}, line {} of the evidence log)\n",
+            safe_line(&self.file),
+            self.result,
+            self.key_id,
+            self.sequence
+        )
+    }
 }
 
 impl<'a> Writer<'a> {

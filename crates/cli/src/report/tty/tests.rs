@@ -4,8 +4,14 @@ use std::io;
 use std::sync::Arc;
 
 /// A terminal that keeps everything that is written to it.
-#[derive(Debug, Clone, Default)]
-struct Recorder(Arc<Mutex<String>>);
+#[derive(Debug, Clone)]
+struct Recorder(Arc<Mutex<String>>, Arc<Mutex<u16>>);
+
+impl Default for Recorder {
+    fn default() -> Self {
+        Self(Arc::default(), Arc::new(Mutex::new(160)))
+    }
+}
 
 impl Recorder {
     fn text(&self) -> String {
@@ -19,7 +25,7 @@ impl Recorder {
 
 impl TermLike for Recorder {
     fn width(&self) -> u16 {
-        160
+        *self.1.lock().unwrap()
     }
     fn move_cursor_up(&self, _: usize) -> io::Result<()> {
         Ok(())
@@ -60,8 +66,50 @@ fn draw(delay: Duration, events: Vec<Event>) -> String {
     terminal.text()
 }
 
+/// Draws the same at 80 columns, with a pause before the last event.
+fn rows(pause: Duration, events: Vec<Event>) -> Vec<String> {
+    let terminal = Recorder::default();
+    *terminal.1.lock().unwrap() = 80;
+    let reporter =
+        TtyReporter::new(ProgressDrawTarget::term_like(Box::new(terminal.clone())), Duration::ZERO);
+    let last = events.len() - 1;
+    for (at, event) in events.into_iter().enumerate() {
+        if at == last {
+            std::thread::sleep(pause);
+        }
+        reporter.report(event);
+    }
+    let text = terminal.text();
+    drop(reporter);
+    text.split("verifying")
+        .skip(1)
+        .map(|row| format!("verifying{}", row.trim_end()))
+        .filter(|row| row.contains('%'))
+        .collect()
+}
+
 #[test]
-fn a_bar_shows_bytes_and_rate_and_time_to_go() {
+fn a_row_has_the_meters_rate_and_keeps_the_files_name_in_80_columns() {
+    let name = "model-00002-of-00003.safetensors";
+    let at = |done| Event::progress(Step::Verify, name, done, 400 << 20);
+    // Half of it was there before the bar: nothing is said of its rate.
+    let shown = rows(Duration::ZERO, vec![at(200 << 20), at(201 << 20)]);
+    assert!(!shown.is_empty());
+    for row in &shown {
+        assert!(!row.contains("/s") && !row.contains("to go"), "{row:?}");
+        assert!(row.contains("50% of 400.0 MiB") && row.contains("model-00002"), "{row:?}");
+    }
+    let shown = rows(Duration::from_millis(1500), vec![at(0), at(150 << 20)]);
+    let row = shown.last().unwrap();
+    assert!(row.contains("37% of 400.0 MiB, ") && row.contains(" to go  model-00002"), "{row:?}");
+    assert!(row.chars().count() <= 80, "{row:?}");
+    let rate: f64 =
+        row.split(", ").nth(1).and_then(|rate| rate.strip_suffix(" MiB/s")).unwrap().parse().unwrap();
+    assert!((60.0..=101.0).contains(&rate), "{row:?}");
+}
+
+#[test]
+fn a_bar_shows_bytes_and_names() {
     let text = draw(
         Duration::ZERO,
         vec![
@@ -69,7 +117,7 @@ fn a_bar_shows_bytes_and_rate_and_time_to_go() {
             Event::progress(Step::Verify, "a\x1b[2J.gguf", 1 << 30, 4 << 30),
         ],
     );
-    for part in ["verifying [", "1.00 GiB of 4.00 GiB", "/s, ", " to go", "a\\u{1b}[2J.gguf"] {
+    for part in ["verifying [", "25% of 4.0 GiB  a\\u{1b}[2J.gguf"] {
         assert!(text.contains(part), "{part:?} in {text:?}");
     }
 }
