@@ -110,7 +110,7 @@ pub(crate) enum Command {
     Validate(ValidateArgs),
     /// Resolve sources and images to sizes and digests, into the lock beside the manifest
     Lock(LockArgs),
-    /// Check bytes against what is pinned
+    /// Check bytes against pins, signatures or a passport, and judge them by trust and policy
     Verify(Box<VerifyArgs>),
     /// Read the headers of model files safely, and tell what is in them
     Inspect(InspectArgs),
@@ -136,7 +136,7 @@ pub(crate) enum Command {
     Down(DownArgs),
     /// Check whether this host is able to do it
     Doctor(DoctorArgs),
-    /// Print the JSON Schema of the manifest, or of the policy
+    /// Print the JSON Schema of the manifest, a policy, a lock or a result
     Schema(SchemaArgs),
     /// Print a shell's completion script
     Completions(CompletionsArgs),
@@ -223,8 +223,14 @@ pub(crate) struct DoctorArgs {}
 #[derive(Debug, Args)]
 pub(crate) struct SchemaArgs {
     /// The policy's schema instead of the manifest's
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["lock", "result"])]
     pub(crate) policy: bool,
+    /// The lock's schema
+    #[arg(long, conflicts_with = "result")]
+    pub(crate) lock: bool,
+    /// The schema of what `verify -o json` prints
+    #[arg(long)]
+    pub(crate) result: bool,
 }
 
 #[derive(Debug, Args)]

@@ -26,7 +26,8 @@ use sovai_policy::{Facts, Judgement, ModelFacts, RemainderFact, RevocationFact, 
 use sovai_signing::oms::Compat;
 use sovai_store::{Store, model_manifest};
 use sovai_trust::{
-    Certified, DEFAULT_SOURCES, Demand, GitBlob, Level, LevelInput, Role, SignedBy, TrustStore, Witnesses,
+    Basis, Certified, DEFAULT_SOURCES, Demand, GitBlob, Level, LevelInput, Role, SignedBy, TrustStore,
+    Witnesses,
 };
 use sovai_verifier::{Examination, Options, Remainder};
 use std::collections::BTreeMap;
@@ -52,6 +53,8 @@ pub(crate) struct Judge {
 /// A model, and what was found out about its bytes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ModelInput<'a> {
+    /// What the bytes were compared with.
+    pub(crate) basis: Basis,
     /// Whether every byte is what was pinned or signed.
     pub(crate) matches: bool,
     /// The pinned or signed files.
@@ -197,6 +200,7 @@ impl Judge {
         let digests: Vec<Sha256> =
             input.signatures.iter().filter_map(Verdict::root).chain(input.digest).collect();
         let level = self.trust.level(&LevelInput {
+            basis: input.basis,
             matches: input.matches,
             pins: input.pins,
             digests: &digests,
@@ -258,6 +262,7 @@ impl Judge {
             None => ModelFacts::new(Subject::Model(name.as_str().to_owned())),
         };
         let input = ModelInput {
+            basis: Basis::Pins,
             matches,
             pins,
             digest: Some(model_manifest(pins).1),

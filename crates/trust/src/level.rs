@@ -9,8 +9,9 @@ use crate::quorum::Why;
 use crate::role::Role;
 use crate::store::TrustStore;
 use crate::witness::Witnesses;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use sovai_core::{FilePin, RelPath, Sha256, TrustLevel};
+use sovai_evidence::rfc3339;
 use sovai_signing::KeyId;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -72,9 +73,46 @@ pub struct Demand {
     pub threshold: u32,
 }
 
+/// What the bytes were compared with: the words for why a level is what it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Basis {
+    /// Nothing.
+    Nothing,
+    /// Pins of a manifest or its lock.
+    #[default]
+    Pins,
+    /// The list of a signature.
+    Signature,
+    /// A passport.
+    Passport,
+}
+
+impl Basis {
+    /// `every byte is ...`, `its bytes are not ...`.
+    const fn listed(self) -> &'static str {
+        match self {
+            Self::Nothing | Self::Pins => "what was pinned",
+            Self::Signature => "what was signed",
+            Self::Passport => "what the passport says",
+        }
+    }
+
+    /// What there must be for a level at all.
+    const fn missing(self) -> &'static str {
+        match self {
+            Self::Nothing => "something to compare with: pins, a signature or a passport",
+            Self::Pins => "pins for every file, in the manifest or its lock",
+            Self::Signature => "a signature that holds, by a key or a certificate that is trusted",
+            Self::Passport => "a passport that holds, signed by a key that is trusted",
+        }
+    }
+}
+
 /// What a level is judged by.
 #[derive(Debug, Clone, Copy)]
 pub struct LevelInput<'a> {
+    /// What the bytes were compared with.
+    pub basis: Basis,
     /// Whether every byte is what was pinned, as the verifier found.
     pub matches: bool,
     /// The files that are pinned or signed, by their SHA-256; empty when nothing is pinned, or a signature uses another
@@ -114,7 +152,8 @@ pub struct Voucher {
     pub key: Option<KeyId>,
     /// The key's role: `publisher`, `countersigner`; nothing for a source.
     pub role: Option<Role>,
-    /// When, in seconds since 1970, where that is known.
+    /// When, in seconds since 1970, where that is known; serialised as RFC 3339.
+    #[serde(serialize_with = "time_if_known")]
     pub when: Option<u64>,
     /// In which signature, or on which machine it was recorded.
     pub whereabouts: String,
@@ -140,7 +179,8 @@ pub struct WitnessedAt {
     pub source: String,
     /// Sources with the same word are not independent.
     pub group: String,
-    /// When its newest record was made, in seconds since 1970.
+    /// When its newest record was made, in seconds since 1970; serialised as RFC 3339.
+    #[serde(serialize_with = "time")]
     pub when: u64,
     /// The machine on which that was recorded.
     pub place: String,
@@ -158,10 +198,21 @@ pub struct WitnessedAt {
 pub struct RevocationKnowledge {
     /// Number of the newest list.
     pub number: u64,
-    /// When it was made, in seconds since 1970.
+    /// When it was made, in seconds since 1970; serialised as RFC 3339.
+    #[serde(serialize_with = "time")]
     pub issued: u64,
     /// Seconds since then.
     pub age: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn time<S: Serializer>(seconds: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&rfc3339(*seconds))
+}
+
+#[expect(clippy::ref_option, reason = "serde passes references")]
+fn time_if_known<S: Serializer>(seconds: &Option<u64>, serializer: S) -> Result<S::Ok, S::Error> {
+    seconds.map(rfc3339).serialize(serializer)
 }
 
 /// A level with its reasons.

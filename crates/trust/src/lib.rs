@@ -29,8 +29,8 @@ pub use document::{RevokedKey, TrustedKey};
 pub use error::TrustError;
 pub use fingerprint::Fingerprint;
 pub use level::{
-    Certified, DEFAULT_SOURCES, Demand, Level, LevelInput, Refusal, RevocationKnowledge, SignedBy, Voucher,
-    WitnessedAt, codes,
+    Basis, Certified, DEFAULT_SOURCES, Demand, Level, LevelInput, Refusal, RevocationKnowledge, SignedBy,
+    Voucher, WitnessedAt, codes,
 };
 pub use listing::{Listing, ListingError, ListingKind, MAX_FILES, MAX_LISTING, Seen};
 pub use quorum::{Quorum, Uncounted, Why};

@@ -16,6 +16,7 @@ use sovai_manifest::LockedModel;
 use sovai_policy::{Facts, ModelFacts, Subject};
 use sovai_signing::oms::Compat;
 use sovai_store::model_manifest;
+use sovai_trust::Basis;
 use sovai_verifier::{Options, Receipt};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -41,6 +42,7 @@ pub(crate) fn refuse_early(judge: &Judge, pinned: &Pinned) -> Result<(), CliErro
         let signatures = judge.signatures(&pinned.file, name, pins, Compat::Strict);
         let locked = pinned.locked(name);
         let input = ModelInput {
+            basis: Basis::Pins,
             matches: true,
             pins,
             digest: Some(model_manifest(pins).1),

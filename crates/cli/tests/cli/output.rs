@@ -150,6 +150,17 @@ fn the_schema_is_json() {
     let schema: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
     assert!(schema["$schema"].is_string());
     assert_eq!(env.json("schema")["schema"], schema);
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/schema/");
+    for (flag, file) in
+        [("--policy", "sovai-policy-v1"), ("--lock", "sovai-lock-v1"), ("--result", "sovai-verify-result-v1")]
+    {
+        let stored = fs_err::read_to_string(format!("{folder}{file}.schema.json")).unwrap();
+        let stored: serde_json::Value = serde_json::from_str(&stored).unwrap();
+        let printed: serde_json::Value =
+            serde_json::from_str(&env.run(&format!("schema {flag}")).stdout).unwrap();
+        assert_eq!(printed, stored, "{flag}");
+    }
+    assert_eq!(env.run("schema --lock --result").code, 2);
 }
 
 #[test]

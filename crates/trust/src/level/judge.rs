@@ -42,11 +42,11 @@ pub(super) fn judge(trust: &TrustStore, input: &LevelInput<'_>) -> Level {
     }
     if input.pins.is_empty() && input.signatures.is_empty() {
         level.why.push("nothing says what its bytes must be".to_owned());
-        level.missing.push("pins for every file, in the manifest or its lock".to_owned());
+        level.missing.push(input.basis.missing().to_owned());
         return level;
     }
     if !input.matches {
-        level.why.push("its bytes are not what was pinned".to_owned());
+        level.why.push(format!("its bytes are not {}", input.basis.listed()));
         return level;
     }
 
@@ -61,7 +61,7 @@ pub(super) fn judge(trust: &TrustStore, input: &LevelInput<'_>) -> Level {
         (TrustLevel::Countersigned, by_keys(&countersigner, None)),
         (TrustLevel::Corroborated, by_sources(input, &level)),
         (TrustLevel::HubPinned, by_hub(input, &level)),
-        (TrustLevel::Digest, Ok("every byte is what was pinned".to_owned())),
+        (TrustLevel::Digest, Ok(format!("every byte is {}", input.basis.listed()))),
     ];
     for (candidate, proof) in proofs {
         match proof {

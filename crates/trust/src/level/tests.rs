@@ -67,6 +67,7 @@ impl Place {
         let witnesses = trust.witnesses(NOW).unwrap();
         let git_blobs = BTreeMap::new();
         let mut input = LevelInput {
+            basis: Basis::Pins,
             matches: true,
             pins: &self.pins,
             digests: &[],
@@ -96,6 +97,10 @@ fn without_anybody_who_vouches_it_is_a_digest_and_says_what_is_missing() {
     let level = place.level(&[], |_| {});
     assert_eq!(level.level, TrustLevel::Digest);
     assert_eq!(level.why, ["every byte is what was pinned"]);
+    let signed = place.level(&[], |input| input.basis = Basis::Signature);
+    assert_eq!(signed.why, ["every byte is what was signed"]);
+    let refused = place.level(&[], |input| (input.basis, input.pins) = (Basis::Passport, &[]));
+    assert_eq!(refused.missing, ["a passport that holds, signed by a key that is trusted"]);
     assert_eq!(
         level.missing,
         [
@@ -301,6 +306,7 @@ fn a_policy_raises_what_the_store_asks_and_never_lowers_it() {
         let witnesses = trust.witnesses(NOW).unwrap();
         let git_blobs = BTreeMap::new();
         trust.level(&LevelInput {
+            basis: Basis::Pins,
             matches: true,
             pins: &place.pins,
             digests: &[],

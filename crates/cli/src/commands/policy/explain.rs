@@ -41,7 +41,7 @@ pub(super) fn run(code: Option<&str>, ctx: &Ctx) -> Result<Exit, CliError> {
         let error = CliError::new(Exit::Usage, format!("there is no rule `{}`", safe_line(code)));
         return Err(match suggest(&wanted, rules.iter().map(|rule| rule.code)) {
             Some(near) => error.hint(format!("sovai policy explain {near}")),
-            None => error.hint("codes look like SOV1001; docs/policy.md and docs/manifest.md list them"),
+            None => error.hint("codes look like SOV1001; `docs/manifest.md`, `docs/policy.md`, `docs/formats.md` and `docs/trust.md` list them"),
         });
     };
     let mut text =

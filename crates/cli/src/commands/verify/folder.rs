@@ -21,6 +21,7 @@ use sovai_core::{FilePin, Name, Sha256, TrustLevel, format_bytes};
 use sovai_manifest::resolve;
 use sovai_policy::{Facts, ModelFacts, Severity, Subject};
 use sovai_store::model_manifest;
+use sovai_trust::Basis;
 use sovai_verifier::{Passport, Remainder, Report};
 use std::fmt::Write as _;
 use std::io::ErrorKind;
@@ -217,6 +218,12 @@ fn check(
     let mut judgement = setup.judge.model(
         found.declared,
         &ModelInput {
+            basis: match found.against {
+                Against::Nothing => Basis::Nothing,
+                Against::Pins => Basis::Pins,
+                Against::Signature => Basis::Signature,
+                Against::Passport => Basis::Passport,
+            },
             matches,
             pins: &found.pins,
             digest: found.digest,
