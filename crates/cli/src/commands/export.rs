@@ -80,7 +80,7 @@ fn checks(dir: &Path, signature: &Path, key: &Path, out: &Path, ctx: &Ctx) -> Re
     }
     let shown = safe_line(&out.display().to_string());
     let text = format!(
-        "checks of {} are in {shown}: sh check.sh FOLDER\nkey {}: compare it over another channel\n",
+        "checks of {} are in {shown}: sh {shown}/check.sh FOLDER\nkey {}: compare it over another channel\n",
         count(signed.resources.len(), "file"),
         checks.key()
     );

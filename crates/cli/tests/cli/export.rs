@@ -195,6 +195,25 @@ fn both_refuse_names_that_are_made_to_fool_lists() {
 }
 
 #[test]
+fn the_script_names_each_odd_thing_on_a_line_of_its_own() {
+    use std::os::unix::fs::symlink;
+    let signed = Signed::new(Algorithm::P256);
+    let ran = signed.run_export("out");
+    assert!(ran.stdout.contains("sh out/check.sh FOLDER"), "{ran}");
+    symlink("config.json", signed.env.path("model/link-a")).unwrap();
+    symlink("config.json", signed.env.path("model/link-b")).unwrap();
+    let script = signed.env.path("out/check.sh");
+    let output = Command::new("sh").arg(&script).arg(signed.env.path("model")).output().unwrap();
+    let talk = String::from_utf8_lossy(&output.stderr);
+    for line in ["check.sh: ./link-a", "check.sh: ./link-b"] {
+        assert!(talk.lines().any(|said| said == line), "{line}: {talk}");
+    }
+    let output = Command::new("sh").arg(&script).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("out/check.sh FOLDER"));
+}
+
+#[test]
 fn both_refuse_links_and_special_files() {
     use std::os::unix::fs::symlink;
     let at = |signed: &Signed, name: &str| signed.env.path("model").join(name);

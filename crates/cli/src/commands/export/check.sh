@@ -9,7 +9,7 @@ hash=@HASH@ # goes with the key's curve
 set -u; unset CDPATH; umask 077; export LC_ALL=C
 say() { { printf 'check.sh: %s' "$*" | tr -d '\001-\037\177'; echo; } >&2; }
 no() { say "$2"; exit "$1"; }; sha() { openssl dgst -sha256 -r | cut -c 1-64; }
-if [ $# -ne 1 ] || ! [ -d "$1" ]; then no 2 'usage: sh check.sh FOLDER'; fi
+if [ $# -ne 1 ] || ! [ -d "$1" ]; then no 2 "usage: sh $0 FOLDER"; fi
 here=$(cd -- "$(dirname -- "$0")" && pwd) || exit 2
 for file in model.sig key.pem SHA256SUMS; do [ -f "$here/$file" ] || no 2 "$file is not beside the script"; done
 work=$(mktemp -d) || exit 2; trap 'rm -rf "$work"' EXIT; trap 'exit 130' INT TERM
@@ -64,7 +64,7 @@ status=0; worse() { say "$2"; [ "$status" -eq 4 ] || status=$1; }
 cd -- "$1" || exit 2
 { odd=$(find . \( ! -type d ! -type f \) -o -name '*
 *') && find . -type f >"$work/all"; } || no 4 'the folder cannot be read'
-[ -z "$odd" ] || worse 4 "links, special files, or names of two lines: $odd"
+[ -z "$odd" ] || { worse 4 'links, special files, or names of two lines:'; printf '%s\n' "$odd" | while IFS= read -r path; do say "$path"; done; }
 sed 's/^.\{66\}/.\//' "$work/signed" | sort >"$work/names"
 { sort "$work/all" >"$work/found" && comm -13 "$work/names" "$work/found" >"$work/extra"; } || no 2 'comm failed'
 while IFS= read -r path; do
