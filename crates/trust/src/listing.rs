@@ -19,7 +19,7 @@ pub const MAX_LISTING: usize = 16 << 20;
 pub const MAX_FILES: usize = 10_000;
 
 /// Which form a list has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ListingKind {
     /// `sha256sum`'s text.
     Sums,

@@ -11,7 +11,7 @@ use sovai_core::{FilePin, RelPath, Sha256};
 use sovai_evidence::{Log, parse_rfc3339, rfc3339};
 use sovai_signing::statement::{Statement, Subject};
 use sovai_signing::{KeyId, PublicKey};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Predicate type of a witness.
 pub(crate) const PREDICATE_TYPE: &str = "https://sovai.dev/witness/v1";
@@ -150,6 +150,8 @@ pub struct Sighting {
     pub place: String,
     /// Who signed that record.
     pub recorder: KeyId,
+    /// In which forms its digests were read, over all its records.
+    pub kinds: BTreeSet<ListingKind>,
     files: BTreeMap<RelPath, Seen>,
 }
 
@@ -214,9 +216,11 @@ impl TrustStore {
                 time: record.time,
                 place: record.place.clone(),
                 recorder,
+                kinds: BTreeSet::new(),
                 files: BTreeMap::new(),
             });
             (sighting.time, sighting.place, sighting.recorder) = (record.time, record.place, recorder);
+            sighting.kinds.insert(record.listing.kind);
             sighting.files.extend(record.listing.files);
         })?;
         if walked.intact() {

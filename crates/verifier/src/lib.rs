@@ -45,7 +45,7 @@ pub use passport::{
 pub use remainder::{GENERAL, MAX_LISTED, Reason, Remainder, Remainders, remainder};
 pub use run::{Report, digest_source, digest_source_except, verify};
 pub use scan::{Hint, scan};
-pub use signed::{SignedList, SignedReport, verify_signed};
+pub use signed::{SignedList, SignedReport, uncovered, verify_signed};
 pub use tree::Blake3;
 pub use walk::Links;
 

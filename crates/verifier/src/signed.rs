@@ -131,6 +131,14 @@ pub fn verify_signed(
     Ok(SignedReport { report, unsigned })
 }
 
+/// What lies in a source and is not covered by a signed list; reads no file. [`verify_signed`] says the same.
+///
+/// Errors are those of [`verify_signed`].
+pub fn uncovered(source: &Path, list: &SignedList<'_>, options: &Options) -> Result<Remainders, VerifyError> {
+    let links = if list.signed.allow_symlinks { list.links } else { Links::Refuse };
+    Ok(compare(&Source::open_with(source, links)?, list, options)?.remainder)
+}
+
 /// A file that must be read.
 enum Job<'a> {
     Whole(Work<'a>),
@@ -262,10 +270,10 @@ impl<'a> Ignored<'a> {
             (!is_ignored).then_some(Reason::Signature)
         } else if DEFAULT_IGNORES.contains(&root) {
             Some(Reason::Vcs)
-        } else if is_ignored {
-            Some(Reason::Ignored)
         } else if is_hub_metadata(path) {
             Some(Reason::HubMetadata)
+        } else if is_ignored {
+            Some(Reason::Ignored)
         } else if matches!(method, Method::Shards { .. }) && entry.size == 0 {
             Some(Reason::EmptyFile)
         } else {

@@ -25,11 +25,9 @@ const MAX_KEY: usize = 64 << 10;
 pub(crate) fn run(args: &TrustArgs, ctx: &Ctx) -> Result<Exit, CliError> {
     match &args.command {
         TrustCommand::Add { file, role, name, publisher, expires } => {
-            let expires = expires
-                .as_deref()
-                .map(str::parse)
-                .transpose()
-                .map_err(|error: DayError| CliError::new(Exit::Usage, "--expires").source(&error))?;
+            let expires = expires.as_deref().map(str::parse).transpose().map_err(|error: DayError| {
+                CliError::new(Exit::Usage, "--expires is no day").source(&error).hint("--expires 2027-12-31")
+            })?;
             let details = Details { name: name.clone(), publisher: publisher.clone(), expires };
             add(file, role_of(*role), &details, ctx)
         }
@@ -232,7 +230,10 @@ fn threshold(role: Role, keys: u32, ctx: &Ctx) -> Result<Exit, CliError> {
             "only {has} of {keys} keys with the role {role} are trusted: nothing can reach the threshold yet"
         ));
     }
-    let text = format!("role {role}: {keys} distinct keys must sign\n");
+    let text = format!(
+        "role {role}: {} must sign\n",
+        if keys == 1 { "1 key".to_owned() } else { format!("{keys} distinct keys") }
+    );
     let body = ThresholdBody { action: "threshold", role, threshold: keys, keys: has };
     ctx.finish(Outcome { exit: Exit::Done, findings: Vec::new(), body, text })
 }

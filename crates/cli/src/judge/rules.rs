@@ -78,7 +78,7 @@ pub(crate) const RULES: &[Rule] = &[
         code: REMAINDER,
         title: "Nothing lies beside what was signed",
         explanation: "Paths that a signature says to ignore can hold anything, and engines read all that lies there.",
-        fix: "take it out of the folder, or have the model signed with it; `--compat` reports it and goes on",
+        fix: "take it out of the folder, or verify with `--compat`, which reports it and goes on",
     },
     Rule {
         code: OLD_FORM,

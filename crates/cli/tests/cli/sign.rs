@@ -74,7 +74,7 @@ fn a_signed_folder_verifies_until_a_byte_changes() {
     let env = ready();
     let ran = sign(&env, "--signature m/model.sig --ignore logs");
     let text = regex_free(&ran.stdout);
-    assert_eq!((ran.code, text.lines().count()), (0, 4), "{}{}", ran.stdout, ran.stderr);
+    assert_eq!((ran.code, text.lines().count()), (0, 5), "{}{}", ran.stdout, ran.stderr);
     let payload = payload(&env, "m/model.sig");
     assert_eq!(names(&payload), ["config.json", "sub/w.bin"]);
     assert_eq!(payload["subject"][0]["name"], "m");
@@ -93,8 +93,48 @@ fn a_signed_folder_verifies_until_a_byte_changes() {
 
 /// What is printed, as it is.
 fn regex_free(text: &str) -> &str {
-    assert!(text.starts_with("signed: m/model.sig, 2 files of 27 B\nmodel: sha256:"), "{text}");
+    assert!(text.starts_with("signed: m/model.sig, 2 files of 27 B\nroot: sha256:"), "{text}");
     text
+}
+
+/// Every folder of a hub has a `.gitattributes`: who signs it hears at once what `verify` will say, and how to go on.
+#[test]
+fn what_is_there_and_not_covered_is_said_with_the_way_out() {
+    let env = ready();
+    env.write("m/.cache/huggingface/.gitignore", "*\n");
+    for name in ["a", "b", "c", "d"] {
+        env.write(&format!("m/.cache/huggingface/download/{name}.metadata"), "note\n");
+    }
+    let ran = sign(&env, "--signature s");
+    assert_eq!(ran.code, 0, "{ran}");
+    for line in [
+        "not covered: 1 file, files of version control are ignored by every signature: .gitattributes\n",
+        "not covered: 5 files, a note of a hub's tool: .cache/huggingface/.gitignore, \
+         .cache/huggingface/download/a.metadata, .cache/huggingface/download/b.metadata, and 2 more\n",
+    ] {
+        assert!(ran.stdout.contains(line), "{ran}");
+    }
+    assert!(ran.stderr.contains("SOV3009") && ran.stderr.contains("--compat"), "{ran}");
+    let signed = payload(&env, "s");
+    assert_eq!(names(&signed), ["config.json", "sub/w.bin"]);
+    let ignored = signed["predicate"]["serialization"]["ignore_paths"].as_array().unwrap();
+    assert!(ignored.iter().any(|path| path == ".cache/huggingface"), "{ignored:?}");
+    let value = env.json("sign model m --key k --signature s");
+    assert_eq!(value["uncovered"].as_array().unwrap().len(), 6, "{value}");
+
+    // What was said comes true, and so does the way out.
+    let verify = |more: &str| env.run(&format!("verify m --signature s --key k.pub {more}"));
+    let ran = verify("");
+    assert!(ran.code == 5 && ran.stdout.contains("hint: take it out of the folder"), "{ran}");
+    assert_eq!(verify("--compat").code, 0);
+    fs_err::remove_file(env.path("m/.gitattributes")).unwrap();
+    fs_err::remove_dir_all(env.path("m/.cache")).unwrap();
+    assert_eq!(verify("").code, 0);
+    let ran = sign(&env, "--signature s");
+    assert!(!ran.stdout.contains("not covered") && ran.stderr.is_empty(), "{ran}");
+    // A file ignores nothing, and no empty list is shown.
+    let ran = env.run("sign model m/config.json --key k --signature c.sig");
+    assert!(!ran.stdout.contains("ignored") && !ran.stdout.contains("not covered"), "{ran}");
 }
 
 #[test]

@@ -223,13 +223,56 @@ fn what_was_seen_goes_into_the_evidence_log() {
     assert_eq!((&sums["form"], &sums["group"]), (&"sha256sums".into(), &"host:mirror.example".into()));
     let log = fs_err::read_to_string(env.root().join("store/evidence/log.jsonl")).unwrap();
     assert_eq!(log.lines().count(), 2);
-    assert_eq!(env.json("trust list")["keys"][0]["own"], true);
+    let own = &env.json("trust list")["keys"][0];
+    assert_eq!(own["own"], true);
+    assert_eq!(own["file"], "[ROOT]/store/trust/site.pub");
+    let public = fs_err::read(env.root().join("store/trust/site.pub")).unwrap();
+    let id = sovai_signing::PublicKey::from_pem(&public).unwrap().id();
+    assert_eq!(own["id"], id.to_string());
+    assert!(env.run("trust list").stdout.contains("store/trust/site.pub"));
 
     // A log whose first line is gone is left alone.
     let (_, second) = log.split_once('\n').unwrap();
     fs_err::write(env.root().join("store/evidence/log.jsonl"), "").unwrap();
     let ran = env.run("trust witness SHA256SUMS --at https://mirror.example/x");
     assert!(ran.code == 4 && ran.stderr.contains("damaged"), "{ran}{second}");
+}
+
+#[test]
+fn a_damaged_log_takes_no_line_wherever_the_damage_is() {
+    let env = TestEnv::new();
+    env.write("SHA256SUMS", format!("{}  m.gguf\n", crate::env::WEIGHTS_SHA256));
+    let line = "trust witness SHA256SUMS --at https://mirror.example/x";
+    for _ in 0..3 {
+        assert_eq!(env.run(line).code, 0);
+    }
+    let path = env.root().join("store/evidence/log.jsonl");
+    let text = fs_err::read_to_string(&path).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    fs_err::write(&path, format!("{}\n{}\n", lines[0], lines[2])).unwrap();
+    let ran = env.run(line);
+    assert!(ran.code == 4 && ran.stderr.contains("line 2") && ran.stderr.contains("removed"), "{ran}");
+}
+
+#[test]
+fn revoked_models_are_listed_with_digest_and_reason() {
+    let env = TestEnv::new();
+    let digest = format!("sha256:{}", "11".repeat(32));
+    env.write(
+        "list.json",
+        format!(
+            r#"{{"number":1,"issued":"2025-11-25T00:00:00Z","models":[{{"digest":"{digest}","name":"tiny","reason":"weights were replaced"}}]}}"#
+        ),
+    );
+    assert_eq!(env.run("keys generate --out a").code, 0);
+    assert_eq!(env.run("trust add a.pub --role revocation").code, 0);
+    let ran = env.run("sign revocations list.json --key a --out one.json");
+    assert!(ran.stdout.contains("list 1: 0 keys, 1 model\n"), "{ran}");
+    assert_eq!(env.run("trust revoke --list one.json").code, 0);
+    let ran = env.run("trust list");
+    assert!(ran.stdout.contains(&format!("  model {digest} (tiny): weights were replaced\n")), "{ran}");
+    assert_eq!(env.json("trust list")["revocations"]["revokedModels"][0]["digest"], digest);
+    assert_eq!(env.run("trust threshold bundle 1").stdout, "role bundle: 1 key must sign\n");
 }
 
 #[test]

@@ -140,6 +140,22 @@ fn a_summary_is_signed_and_says_also_what_was_refused() {
     let args = ["dgst", "-sha256", "-verify", "site.pub", "-signature", "sig", "pae"];
     assert!(env.process("openssl", &args).output().unwrap().status.success());
 
+    // So it does of the store's own key, an ed25519 one, by the lines that docs/trust.md has.
+    assert_eq!(env.run("verify stack.yaml --vsa own.json").code, 0);
+    let script = r#"
+        sed 's/.*"payload":"\([^"]*\)".*/\1/' own.json | base64 -d > payload
+        sed 's/.*"sig":"\([^"]*\)".*/\1/' own.json | base64 -d > sig
+        { printf 'DSSEv1 28 application/vnd.in-toto+json %s ' "$(wc -c < payload)"; cat payload; } > signed
+        openssl pkeyutl -verify -rawin -pubin -inkey "$1" -in signed -sigfile sig"#;
+    let public = env.root().join("store/trust/site.pub");
+    let checks = || {
+        let args = ["-c", script, "sh", public.to_str().unwrap()];
+        env.process("sh", &args).output().unwrap().status.success()
+    };
+    assert!(checks());
+    env.write("own.json", env.read("v.json"));
+    assert!(!checks(), "another key's");
+
     // Damage is exit 4, and the summary says so.
     env.write("weights/m.gguf", FLIPPED);
     assert_eq!(env.run("verify stack.yaml --vsa v.json").code, 4);

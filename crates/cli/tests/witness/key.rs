@@ -114,6 +114,19 @@ fn what_sovai_signs_the_witness_verifies() {
     }
 }
 
+/// The notes that a hub's tool keeps in the folder are no files too many for either.
+#[test]
+fn a_folder_with_the_notes_of_a_hub_is_verified_by_the_witness() {
+    let Some(witness) = Witness::find() else { return };
+    let work = Work::new("prime256v1");
+    fs_err::create_dir_all(work.at("model/.cache/huggingface/download")).unwrap();
+    fs_err::write(work.at("model/.cache/huggingface/download/a.txt.metadata"), "note\n").unwrap();
+    fs_err::write(work.at("model/.gitattributes"), "x\n").unwrap();
+    work.sovai_signs("model", "model.sig");
+    let said = work.python_verifies(&witness, "model", "model.sig");
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+}
+
 #[test]
 fn a_file_as_a_model_by_the_witness_is_verified() {
     let Some(witness) = Witness::find() else { return };

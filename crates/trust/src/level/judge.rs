@@ -1,10 +1,12 @@
 //! The judgement itself: each level in turn, strongest first.
 
 use super::{DEFAULT_SOURCES, Level, LevelInput, Refusal, SignedBy, Voucher, WitnessedAt, code_of, codes};
+use crate::listing::ListingKind;
 use crate::quorum::{Quorum, Uncounted, Why};
 use crate::role::Role;
 use crate::store::TrustStore;
-use sovai_catalog::SignsWeights;
+use crate::witness::Sighting;
+use sovai_catalog::{Publisher, SignsWeights};
 use sovai_core::{RelPath, TrustLevel};
 use sovai_evidence::rfc3339;
 use sovai_signing::KeyId;
@@ -31,11 +33,11 @@ pub(super) fn judge(trust: &TrustStore, input: &LevelInput<'_>) -> Level {
 
     let revoked = trust.revoked_model(input.digests.iter().chain(input.pins.iter().map(|pin| &pin.sha256)));
     if let Some(model) = revoked {
-        let name = model.name.as_deref().map(|name| format!(" ({name})")).unwrap_or_default();
+        let name = model.name.as_deref().map(|name| format!(", listed as {name},")).unwrap_or_default();
         level.refusals.push(Refusal {
             code: codes::MODEL_REVOKED,
             subject: model.digest.to_string(),
-            message: format!("{}{name} is revoked: {}", model.digest, model.reason),
+            message: format!("what has the digest {}{name} is revoked: {}", model.digest, model.reason),
         });
         level.why.push("it is revoked".to_owned());
         return level;
@@ -63,6 +65,8 @@ pub(super) fn judge(trust: &TrustStore, input: &LevelInput<'_>) -> Level {
         (TrustLevel::HubPinned, by_hub(input, &level)),
         (TrustLevel::Digest, Ok(format!("every byte is {}", input.basis.listed()))),
     ];
+    // A threshold that some keys reach in part is said whatever the next level is.
+    let mut begun = Vec::new();
     for (candidate, proof) in proofs {
         match proof {
             Ok(why) => {
@@ -71,8 +75,20 @@ pub(super) fn judge(trust: &TrustStore, input: &LevelInput<'_>) -> Level {
                 break;
             }
             // Of the levels above, the one that was tried last is the next one.
-            Err(missing) => level.missing = vec![format!("for `{candidate}`: {missing}")],
+            Err(missing) => {
+                let line = format!("for `{candidate}`: {missing}");
+                let of = |level, quorum: &Quorum| candidate == level && !quorum.counted.is_empty();
+                if of(TrustLevel::Publisher, &publisher) || of(TrustLevel::Countersigned, &countersigner) {
+                    begun.push(line.clone());
+                }
+                level.missing = vec![line];
+            }
         }
+    }
+    begun.retain(|line| !level.missing.contains(line));
+    level.missing.splice(..0, begun);
+    if level.level == TrustLevel::Publisher {
+        own_publisher(input, &mut level);
     }
     level
 }
@@ -131,14 +147,30 @@ fn clock(trust: &TrustStore, input: &LevelInput<'_>, level: &mut Level) {
     }
 }
 
-/// What is known of signatures by the publisher.
-fn publisher_note(input: &LevelInput<'_>, level: &mut Level) {
+/// The publisher of a model, where the catalogue knows it.
+fn known_publisher(input: &LevelInput<'_>) -> Option<&'static Publisher> {
     let by_source = input.source.and_then(|source| {
         let (scheme, rest) = source.split_once(':')?;
         sovai_catalog::hub_of_scheme(scheme)?;
         sovai_catalog::publisher(&format!("{scheme}:{}", rest.split('/').next()?))
     });
-    let Some(publisher) = input.publisher.and_then(sovai_catalog::publisher).or(by_source) else { return };
+    input.publisher.and_then(sovai_catalog::publisher).or(by_source)
+}
+
+/// Where a key counts as the publisher's and the catalogue knows of no signature by it, the operator's word is what counts.
+fn own_publisher(input: &LevelInput<'_>, level: &mut Level) {
+    let Some(publisher) = known_publisher(input) else { return };
+    if publisher.signs_weights != SignsWeights::Yes {
+        level.notes = vec![format!(
+            "that the key is one of {} is the word of whoever added it to this store: the catalogue knows none",
+            publisher.name
+        )];
+    }
+}
+
+/// What is known of signatures by the publisher.
+fn publisher_note(input: &LevelInput<'_>, level: &mut Level) {
+    let Some(publisher) = known_publisher(input) else { return };
     let name = &publisher.name;
     level.notes.push(match publisher.signs_weights {
         SignsWeights::Unknown => format!("no publisher signature is known for weights of {name}"),
@@ -258,9 +290,11 @@ fn by_keys(quorum: &Quorum, publisher: Option<&str>) -> Result<String, String> {
         );
     }
     let missing = quorum.missing();
+    let reached =
+        if counted > 0 { format!("{counted} of {} keys signed; ", quorum.needed) } else { String::new() };
     let signatures = if missing == 1 { "a signature" } else { "signatures" };
     Err(format!(
-        "{signatures} by {missing}{} trusted key{} of the {of}",
+        "{reached}{signatures} by {missing}{} trusted key{} of the {of}",
         if counted > 0 { " more" } else { "" },
         if missing == 1 { "" } else { "s" },
     )
@@ -294,7 +328,7 @@ fn by_hub(input: &LevelInput<'_>, level: &Level) -> Result<String, String> {
     let hub = input.source.and_then(|source| sovai_catalog::hub_of_scheme(source.split_once(':')?.0));
     let commit = input.revision.filter(|text| is_commit(text));
     if let (Some(hub), Some(commit), true) = (hub, commit, input.resolved_at_hub) {
-        return Ok(format!("the pins are those of commit {commit} at {}", hub.name));
+        return Ok(format!("the lock took the pins from the list of commit {commit} at {}", hub.name));
     }
     let witnessed = input.witnesses.sightings.iter().find(|sighting| {
         sighting.source.names_a_commit()
@@ -302,13 +336,34 @@ fn by_hub(input: &LevelInput<'_>, level: &Level) -> Result<String, String> {
     });
     match witnessed {
         Some(sighting) => Ok(format!(
-            "the pins are those of {}, recorded {}",
+            "the pins are those recorded for {} on {}, {}, from {}",
             sighting.source.address(),
-            rfc3339(sighting.time)
+            sighting.place,
+            rfc3339(sighting.time),
+            forms(sighting)
         )),
         None => Err("the digests that a hub lists for a full commit; record them with `sovai trust witness`"
             .to_owned()),
     }
+}
+
+/// In which forms a source's digests were seen. A hub's own list is the hub's word; of the others it is whose list it is.
+fn forms(sighting: &Sighting) -> String {
+    let forms: Vec<&str> = sighting
+        .kinds
+        .iter()
+        .map(|kind| match kind {
+            ListingKind::HubTree | ListingKind::HubSiblings | ListingKind::ModelScope => {
+                "the hub's own list, as it was saved"
+            }
+            ListingKind::Sums => "a list of SHA256SUMS, not the hub's own",
+            ListingKind::Passport => "a passport, not the hub's own list",
+            ListingKind::Folder => "a folder that was said to come from there",
+        })
+        .collect::<BTreeSet<&str>>()
+        .into_iter()
+        .collect();
+    forms.join(" and ")
 }
 
 /// A full git commit.

@@ -144,6 +144,13 @@ fn signatures_give_the_levels_of_their_roles() {
     let level = place.level(&[by(publisher), by(countersigner)], |_| {});
     assert_eq!(level.level, TrustLevel::Publisher);
     assert_eq!((level.vouchers.len(), level.missing.len(), level.refusals.len()), (2, 0, 0));
+    assert_eq!(
+        level.notes,
+        [
+            "that the key is one of DeepSeek is the word of whoever added it to this store: the catalogue knows none"
+        ],
+        "and not that no signature is known"
+    );
     let other = place.level(&[by(publisher)], |input| input.publisher = Some("Qwen"));
     assert_eq!(other.level, TrustLevel::Digest);
     assert_eq!(other.refusals[0].code, codes::KEY_OF_OTHER_PUBLISHER);
@@ -165,6 +172,12 @@ fn a_threshold_is_not_met_by_one_key_in_many_signatures() {
     assert_eq!(level.level, TrustLevel::Digest);
     let two = place.key(Role::Countersigner, None);
     assert_eq!(place.level(&[by(one), by(two)], |_| {}).level, TrustLevel::Countersigned);
+    assert_eq!(
+        level.missing[0],
+        "for `countersigned`: 1 of 2 keys signed; a signature by 1 more trusted key of the role countersigner"
+    );
+    assert!(level.missing[1].starts_with("for `hub-pinned`: "), "{:?}", level.missing);
+    assert_eq!(level.missing.len(), 2);
 }
 
 #[test]
@@ -195,7 +208,9 @@ fn two_independent_sources_corroborate_and_two_mirrors_of_one_hub_do_not() {
     assert_eq!(level.level, TrustLevel::HubPinned);
     assert_eq!(
         level.why[0],
-        format!("the pins are those of hf:deepseek-ai/x@{COMMIT}, recorded 2025-11-24T23:59:00Z")
+        format!(
+            "the pins are those recorded for hf:deepseek-ai/x@{COMMIT} on desk-7, 2025-11-24T23:59:00Z, from a folder that was said to come from there"
+        )
     );
     place.seen("https://cdn.huggingface.co/x", &pins);
     let level = place.level(&[], |_| {});
@@ -280,7 +295,7 @@ fn a_revoked_model_or_file_is_refused_whoever_signed_it() {
     place.trust().apply_list(bytes.as_bytes(), NOW).unwrap();
     let level = place.level(&[by(signer)], |_| {});
     assert_eq!(level.level, TrustLevel::Unknown);
-    assert!(level.revoked().unwrap().message.ends_with("(x) is revoked: poisoned"));
+    assert!(level.revoked().unwrap().message.ends_with(", listed as x, is revoked: poisoned"));
     assert_eq!(level.revocations.unwrap().number, 1);
     let level = place.level(&[], |input| {
         // As the digest of a whole model.

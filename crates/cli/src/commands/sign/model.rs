@@ -11,15 +11,21 @@ use crate::manifest::count;
 use crate::output::{Outcome, safe_line};
 use serde::Serialize;
 use sovai_core::{FilePin, RelPath, Sha256, format_bytes};
-use sovai_signing::oms::{self, Bundle, Compat, OmsError, SignRequest};
+use sovai_signing::oms::{self, Bundle, Compat, OmsError, SignRequest, Signed};
 use sovai_signing::{KeyId, PrivateKey, PublicKey};
-use sovai_verifier::{Options, Reread};
+use sovai_verifier::{Links, Options, Reason, Remainder, Reread, SignedList};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 /// Most bytes of a file of certificates.
 const MAX_CERTIFICATES: usize = 1 << 20;
+
+/// Where `--local-dir` of a hub's tool keeps notes about the files beside them.
+const HUB_NOTES: &str = ".cache/huggingface";
+/// How many files that are not covered are named.
+const FEW: usize = 3;
 
 /// What to sign and how.
 pub(in crate::commands) struct Job<'a> {
@@ -45,6 +51,8 @@ struct Body {
     hint: String,
     certificate: bool,
     ignored: Vec<RelPath>,
+    /// Files that lie there and that the signature does not speak for.
+    uncovered: Vec<Remainder>,
 }
 
 /// Runs the command.
@@ -64,10 +72,27 @@ pub(super) fn run(job: &Job<'_>, ctx: &Ctx) -> Result<Exit, CliError> {
         count(signed.pins.len(), "file"),
         format_bytes(FilePin::total(&signed.pins)),
     );
-    let _ = writeln!(text, "model: {}", signed.root);
+    let _ = writeln!(text, "root: {}", signed.root);
     let _ = writeln!(text, "key id: {}", key.public().id());
     let ignored: Vec<String> = signed.ignored.iter().map(|path| safe_line(path.as_str())).collect();
-    let _ = writeln!(text, "not covered: {}", ignored.join(", "));
+    if !ignored.is_empty() {
+        let _ = writeln!(text, "ignored: {}", ignored.join(", "));
+    }
+    let uncovered = signed.unsigned(job, ctx)?;
+    for (reason, found) in &uncovered.counts {
+        let _ = writeln!(
+            text,
+            "not covered: {}, {reason}: {}",
+            count(usize::try_from(*found).unwrap_or(usize::MAX), "file"),
+            uncovered.named(*reason)
+        );
+    }
+    if !uncovered.counts.is_empty() {
+        ctx.out.warn(
+            "`verify` refuses files that lie in the folder and are not covered (SOV3009): take them out before the \
+             model is handed on, or verify with `--compat`, which reports them and goes on",
+        );
+    }
     let body = Body {
         model: job.dir.display().to_string(),
         signature: job.signature.display().to_string(),
@@ -78,6 +103,7 @@ pub(super) fn run(job: &Job<'_>, ctx: &Ctx) -> Result<Exit, CliError> {
         hint: key.public().oms_hint(),
         certificate: job.certificate.is_some(),
         ignored: signed.ignored,
+        uncovered: uncovered.items,
     };
     ctx.finish(Outcome { exit: Exit::Done, findings: Vec::new(), body, text })
 }
@@ -87,6 +113,38 @@ pub(in crate::commands) struct Done {
     pins: Vec<FilePin>,
     root: Sha256,
     ignored: Vec<RelPath>,
+    signed: Signed,
+}
+
+/// Files that `verify` will find and refuse.
+struct Unsigned {
+    counts: BTreeMap<Reason, u64>,
+    items: Vec<Remainder>,
+}
+
+impl Done {
+    fn unsigned(&self, job: &Job<'_>, ctx: &Ctx) -> Result<Unsigned, CliError> {
+        let list = SignedList { signed: &self.signed, signature: Some(job.signature), links: Links::Refuse };
+        let options = Options::new(ctx.threads(job.threads));
+        let mut all = sovai_verifier::uncovered(job.dir, &list, &options)?;
+        all.counts.retain(|reason, _| reason.is_unsigned());
+        all.items.retain(|item| item.reason.is_unsigned());
+        Ok(Unsigned { counts: all.counts, items: all.items })
+    }
+}
+
+impl Unsigned {
+    /// The first few files of a reason.
+    fn named(&self, reason: Reason) -> String {
+        let of = || self.items.iter().filter(|item| item.reason == reason);
+        let mut names: Vec<String> = of().take(FEW).map(|item| safe_line(&item.path)).collect();
+        let all = self.counts.get(&reason).copied().unwrap_or(0);
+        match all.saturating_sub(names.len() as u64) {
+            0 => {}
+            more => names.push(format!("and {more} more")),
+        }
+        names.join(", ")
+    }
 }
 
 /// Hashes, signs, writes.
@@ -114,9 +172,12 @@ pub(in crate::commands) fn sign(
         key,
         chain,
     };
+    let with_chain = request.chain.is_some();
     let bundle = oms::sign(request)?;
+    let read = Bundle::parse(&bundle, Compat::Strict)?;
+    let signed = if with_chain { read.verify_leaf(key.public()) } else { read.verify_key(key.public()) }?;
     output::write(job.signature, &bundle)?;
-    Ok(Done { root: oms::root_digest(&files), pins, ignored })
+    Ok(Done { root: oms::root_digest(&files), pins, ignored, signed })
 }
 
 /// The base name of the model, also of `.` and of a path that ends in `..`.
@@ -127,7 +188,8 @@ fn model_name(dir: &Path) -> Result<String, CliError> {
     Ok(name.unwrap_or_else(|| "model".to_owned()))
 }
 
-/// What the signature says that it leaves out: what every signer leaves out, the signature's own file, what was asked for.
+/// What the signature says that it leaves out: what every signer leaves out, a hub's notes, the signature's own file, what
+/// was asked for.
 fn ignored(job: &Job<'_>) -> Result<Vec<RelPath>, CliError> {
     let mut all = Vec::new();
     let rel = |text: &str| {
@@ -139,6 +201,10 @@ fn ignored(job: &Job<'_>) -> Result<Vec<RelPath>, CliError> {
     if job.dir.is_dir() {
         for name in oms::DEFAULT_IGNORES {
             all.push(rel(name)?);
+        }
+        // Without it the reference implementation takes a hub's notes, which no signature covers, for files too many.
+        if job.dir.join(HUB_NOTES).is_dir() {
+            all.push(rel(HUB_NOTES)?);
         }
         if let Some(inside) = inside(job.dir, job.signature) {
             all.push(rel(&inside)?);

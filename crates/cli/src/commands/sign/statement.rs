@@ -7,6 +7,7 @@ use crate::error::CliError;
 use crate::exit::Exit;
 use crate::input::read_bounded;
 use crate::keys;
+use crate::manifest::count;
 use crate::output::{Outcome, safe_line};
 use serde::Serialize;
 use sha2::Digest as _;
@@ -81,7 +82,12 @@ pub(super) fn revocations(path: &Path, signer: &SignerArgs, out: &Path, ctx: &Ct
         model: None,
         number: Some(list.number),
     };
-    let what = format!("list {}: {} keys, {} models", list.number, list.keys.len(), list.models.len());
+    let what = format!(
+        "list {}: {}, {}",
+        list.number,
+        count(list.keys.len(), "key"),
+        count(list.models.len(), "model")
+    );
     finish(&envelope, out, body, &what, ctx)
 }
 

@@ -7,10 +7,11 @@ use crate::exit::Exit;
 use crate::manifest::count;
 use crate::output::{Outcome, safe_line};
 use serde::Serialize;
-use sovai_evidence::rfc3339;
+use sovai_core::Sha256;
+use sovai_evidence::{rfc3339, site_public_path};
 use sovai_signing::{KeyId, PublicKey};
 use sovai_store::Store;
-use sovai_trust::{Day, Fingerprint, Role, TrustStore};
+use sovai_trust::{Day, Fingerprint, ListedModel, Role, TrustStore};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -44,6 +45,9 @@ struct Key {
     status: &'static str,
     /// Whether it is the store's own.
     own: bool,
+    /// Where its public key lies, of the store's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -65,6 +69,16 @@ struct Revocations {
     issued: String,
     age_seconds: u64,
     models: usize,
+    revoked_models: Vec<RevokedModel>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RevokedModel {
+    digest: Sha256,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    reason: String,
 }
 
 #[derive(Serialize)]
@@ -78,14 +92,16 @@ struct Clock {
 
 pub(super) fn run(ctx: &Ctx) -> Result<Exit, CliError> {
     // Looking does not make a store.
-    let trust = match ctx.store_path()? {
-        path if path.join("oci-layout").exists() => Some(TrustStore::open(&Store::open(path)?)?),
+    let store = match ctx.store_path()? {
+        path if path.join("oci-layout").exists() => Some(Store::open(path)?),
         _ => None,
     };
+    let trust =
+        store.as_ref().map(|store| Ok::<_, CliError>((TrustStore::open(store)?, store))).transpose()?;
     let system = now();
-    let body = trust.as_ref().map_or_else(Body::nothing, |trust| Body::new(trust, system));
+    let body = trust.as_ref().map_or_else(Body::nothing, |(trust, store)| Body::new(trust, store, system));
     let text = body.text();
-    if let Some(trust) = &trust {
+    if let Some((trust, _)) = &trust {
         clock_warnings(trust, system, ctx);
     }
     ctx.finish(Outcome { exit: Exit::Done, findings: Vec::new(), body, text })
@@ -103,7 +119,7 @@ impl Body {
         }
     }
 
-    fn new(trust: &TrustStore, system: u64) -> Self {
+    fn new(trust: &TrustStore, store: &Store, system: u64) -> Self {
         let now = trust.now(system);
         let status = |id: KeyId, expires: Option<Day>| {
             if trust.revoked_key(id).is_some() {
@@ -127,6 +143,7 @@ impl Body {
                 code: code(trust.key(entry.id)),
                 status: status(entry.id, entry.expires),
                 own: false,
+                file: None,
             })
             .collect();
         if let Some(site) = trust.site() {
@@ -139,6 +156,9 @@ impl Body {
                 code: code(Some(site)),
                 status: status(site.id(), None),
                 own: true,
+                file: Some(site_public_path(store))
+                    .filter(|path| path.exists())
+                    .map(|path| path.display().to_string()),
             });
         }
         keys.sort_by_key(|key| (key.role, key.id));
@@ -161,6 +181,14 @@ impl Body {
                 issued: rfc3339(known.issued),
                 age_seconds: known.age,
                 models: trust.revocation_list().map_or(0, |list| list.models.len()),
+                revoked_models: trust.revocation_list().map_or_else(Vec::new, |list| {
+                    let model = |model: &ListedModel| RevokedModel {
+                        digest: model.digest,
+                        name: model.name.clone(),
+                        reason: model.reason.clone(),
+                    };
+                    list.models.iter().map(model).collect()
+                }),
             }),
             clock: Some(Clock {
                 system: rfc3339(now.system),
@@ -202,6 +230,14 @@ impl Body {
                     count(usize::try_from(list.age_seconds / DAY).unwrap_or(usize::MAX), "day"),
                     count(list.models, "model")
                 );
+                for model in &list.revoked_models {
+                    let name = model
+                        .name
+                        .as_deref()
+                        .map(|name| format!(" ({})", safe_line(name)))
+                        .unwrap_or_default();
+                    let _ = writeln!(text, "  model {}{name}: {}", model.digest, safe_line(&model.reason));
+                }
             }
             None => text.push_str("revocations: no list was taken in\n"),
         }
@@ -214,6 +250,9 @@ impl Key {
         let mut line = self.id.to_string();
         if self.own {
             line.push_str("  this store's own key");
+        }
+        if let Some(file) = &self.file {
+            let _ = write!(line, ", its public key in {}", safe_line(file));
         }
         for (what, value) in [("", &self.name), ("publisher ", &self.publisher)] {
             if let Some(value) = value {
