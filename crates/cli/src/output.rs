@@ -96,7 +96,7 @@ impl Printer {
 
     /// Writes one JSON value as a line of standard output.
     pub(crate) fn json_line(self, value: &impl Serialize) -> Result<(), CliError> {
-        let mut line = serde_json::to_vec(value).map_err(CliError::internal)?;
+        let mut line = safe_json(&serde_json::to_string(value).map_err(CliError::internal)?).into_bytes();
         line.push(b'\n');
         self.data(&line)
     }
@@ -251,6 +251,23 @@ fn escape(text: &str, lines: bool) -> String {
     safe
 }
 
+/// JSON with what would move a cursor, reorder or hide text written as `\uXXXX`: the same value, harmless on a terminal.
+/// Such characters stand in strings alone; those below a space serde_json has escaped.
+pub(crate) fn safe_json(text: &str) -> String {
+    use std::fmt::Write as _;
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() || is_hidden(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let _ = write!(safe, "\\u{unit:04x}");
+            }
+        } else {
+            safe.push(c);
+        }
+    }
+    safe
+}
+
 /// Characters that reorder or hide text: bidirectional controls (UAX #9), zero widths, separators, tags.
 fn is_hidden(c: char) -> bool {
     matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
@@ -260,6 +277,14 @@ fn is_hidden(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn json_is_the_same_value_without_what_moves_text() {
+        let value = json!({ "a\u{202e}": "\u{9b}2J\u{7f}\u{e0001}\x1b\n é" });
+        let safe = safe_json(&value.to_string());
+        assert_eq!(safe, r#"{"a\u202e":"\u009b2J\u007f\udb40\udc01\u001b\n é"}"#);
+        assert_eq!(serde_json::from_str::<Value>(&safe).unwrap(), value);
+    }
 
     #[test]
     fn untrusted_text_cannot_drive_a_terminal() {

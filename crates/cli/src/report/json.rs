@@ -2,7 +2,7 @@
 
 use super::counts_bytes;
 use super::meter::Meter;
-use crate::output::to_stderr;
+use crate::output::{safe_json, to_stderr};
 use jiff::{Timestamp, Unit};
 use serde::Serialize;
 use sovai_core::{Event, EventKind, Reporter, Step};
@@ -89,7 +89,8 @@ impl Reporter for JsonReporter {
             rate: speed.map(|speed| speed.rate),
             eta: speed.and_then(|speed| speed.eta),
         };
-        if let Ok(mut text) = serde_json::to_string(&line) {
+        if let Ok(text) = serde_json::to_string(&line) {
+            let mut text = safe_json(&text);
             text.push('\n');
             state.seq += 1;
             // Written under the lock: lines stand in the order of their numbers.

@@ -208,6 +208,15 @@ fn the_script_names_each_odd_thing_on_a_line_of_its_own() {
     for line in ["check.sh: ./link-a", "check.sh: ./link-b"] {
         assert!(talk.lines().any(|said| said == line), "{line}: {talk}");
     }
+    // Names from outside cannot reorder what is read: all but ASCII is a question mark.
+    signed.env.write("model/a\u{202e}b\x1b[2J", "x");
+    let output = Command::new("sh").arg(&script).arg(signed.env.path("model")).output().unwrap();
+    assert!(output.stderr.is_ascii() && !output.stderr.contains(&0x1b), "{:?}", output.stderr);
+    assert!(
+        String::from_utf8_lossy(&output.stderr).contains("not signed: ./a???b?[2J"),
+        "{:?}",
+        output.stderr
+    );
     let output = Command::new("sh").arg(&script).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("out/check.sh FOLDER"));

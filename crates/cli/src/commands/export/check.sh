@@ -7,7 +7,7 @@ key=@KEY@ # SHA-256 of the public key (SPKI, DER)
 payload=@PAYLOAD@ # SHA-256 of what it signed
 hash=@HASH@ # goes with the key's curve
 set -u; unset CDPATH; umask 077; export LC_ALL=C
-say() { { printf 'check.sh: %s' "$*" | tr -d '\001-\037\177'; echo; } >&2; }
+say() { { printf 'check.sh: %s' "$*" | tr '\001-\037\177-\377' '?'; echo; } >&2; }
 no() { say "$2"; exit "$1"; }; sha() { openssl dgst -sha256 -r | cut -c 1-64; }
 if [ $# -ne 1 ] || ! [ -d "$1" ]; then no 2 "usage: sh $0 FOLDER"; fi
 here=$(cd -- "$(dirname -- "$0")" && pwd) || exit 2
