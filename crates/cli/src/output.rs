@@ -252,7 +252,7 @@ fn escape(text: &str, lines: bool) -> String {
 }
 
 /// JSON with what would move a cursor, reorder or hide text written as `\uXXXX`: the same value, harmless on a terminal.
-/// Such characters stand in strings alone; those below a space serde_json has escaped.
+/// Such characters stand in strings alone; those below a space `serde_json` has escaped.
 pub(crate) fn safe_json(text: &str) -> String {
     use std::fmt::Write as _;
     let mut safe = String::with_capacity(text.len());
