@@ -9,11 +9,18 @@ use crate::asn1::{Element, Parts, Reason};
 use crate::request::{MAX_CRL, MAX_CRLS};
 use crate::time::{Moment, generalized};
 use der::Decode;
-use der::asn1::UtcTime;
+use der::asn1::{ObjectIdentifier, UtcTime};
 use rustls_pki_types::CertificateRevocationListDer;
 use rustls_pki_types::pem::PemObject;
 use std::borrow::Cow;
 use webpki::{BorrowedCertRevocationList, CertRevocationList};
+
+/// cRLNumber, `id-ce 20`.
+const CRL_NUMBER: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.20");
+/// Longest number, in bytes (RFC 5280, 5.2.3).
+const MAX_NUMBER: usize = 20;
+/// Most extensions of a list.
+const MAX_EXTENSIONS: usize = 64;
 
 /// A list's bytes, which [`Lists`] borrows: PEM is decoded, DER taken as it is.
 pub(crate) fn decode(crls: &[Vec<u8>]) -> Result<Vec<Cow<'_, [u8]>>, PkiError> {
@@ -56,7 +63,13 @@ pub(crate) struct Lists<'a> {
 struct List<'a> {
     crl: CertRevocationList<'a>,
     this_update: u64,
+    /// Its number (RFC 5280, 5.2.3), which rises from list to list of an issuer; nothing where it has none.
+    number: Option<Number>,
+    der: &'a [u8],
 }
+
+/// A number of up to 20 bytes: its length without leading zeros, then its bytes, so that the order is that of numbers.
+type Number = (usize, Vec<u8>);
 
 impl<'a> Lists<'a> {
     /// Reads the heads; entries are read when a serial number is looked for.
@@ -65,16 +78,43 @@ impl<'a> Lists<'a> {
         for der in crls {
             let crl = BorrowedCertRevocationList::from_der(der)
                 .map_err(|error| PkiError::Crl { reason: format!("it cannot be read ({error})") })?;
-            let this_update = this_update(der).map_err(|reason| PkiError::Crl { reason })?;
+            let (this_update, number) = age(der).map_err(|reason| PkiError::Crl { reason })?;
             if this_update > now {
                 let reason =
                     format!("it is in force from {}, which is after {}", Moment(this_update), Moment(now));
                 return Err(PkiError::Crl { reason });
             }
-            lists.push(List { crl: crl.into(), this_update });
+            lists.push(List { crl: crl.into(), this_update, number, der });
         }
-        lists.sort_by_key(|list| std::cmp::Reverse(list.this_update));
-        Ok(Self { lists })
+        lists.sort_by(|a, b| (b.this_update, &b.number).cmp(&(a.this_update, &a.number)));
+        let lists = Self { lists };
+        lists.agree()?;
+        Ok(lists)
+    }
+
+    /// Of two lists of one issuer it must be plain which is the newer one: who could choose the order could hide a
+    /// revocation.
+    fn agree(&self) -> Result<(), PkiError> {
+        for (at, newer) in self.lists.iter().enumerate() {
+            let rest = self.lists.iter().skip(at + 1);
+            for older in rest.filter(|list| list.crl.issuer() == newer.crl.issuer() && list.der != newer.der)
+            {
+                let clear = match (&newer.number, &older.number) {
+                    (Some(newer), Some(older)) => newer > older,
+                    _ => newer.this_update > older.this_update,
+                };
+                if !clear {
+                    let reason = format!(
+                        "two different lists of one issuer, of {} and of {}, do not say which is the newer one: expected a \
+                         number that rises with the time",
+                        Moment(newer.this_update),
+                        Moment(older.this_update)
+                    );
+                    return Err(PkiError::Crl { reason });
+                }
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn all(&self) -> Vec<&CertRevocationList<'a>> {
@@ -94,14 +134,41 @@ impl<'a> Lists<'a> {
     }
 }
 
-/// `thisUpdate` (RFC 5280, 5.1), which webpki does not show.
-fn this_update(der: &[u8]) -> Result<u64, Reason> {
+/// `thisUpdate` and the number (RFC 5280, 5.1 and 5.2.3), which webpki does not show.
+fn age(der: &[u8]) -> Result<(u64, Option<Number>), Reason> {
     let mut list = Element::whole(der)?.sequence("list")?;
     let mut tbs: Parts<'_> = list.next("tbsCertList")?.sequence("tbsCertList")?;
     tbs.next_if(|element| element.tag == der::Tag::Integer, "version")?;
     tbs.next("signature")?;
     tbs.next("issuer")?;
-    let time = tbs.next("thisUpdate")?;
+    let this_update = seconds(&tbs.next("thisUpdate")?)?;
+    let is_time =
+        |element: &Element<'_>| matches!(element.tag, der::Tag::UtcTime | der::Tag::GeneralizedTime);
+    tbs.next_if(is_time, "nextUpdate")?;
+    tbs.next_if(|element| element.tag == der::Tag::Sequence, "revokedCertificates")?;
+    let Some(extensions) = tbs.next_if(|element| element.is_context(0), "crlExtensions")? else {
+        return Ok((this_update, None));
+    };
+    let all = extensions.inside()?.next("crlExtensions")?.sequence("crlExtensions")?;
+    for extension in all.rest(MAX_EXTENSIONS, "crlExtensions")? {
+        let mut parts = extension.sequence("extension")?;
+        if parts.next("extnID")?.oid("extnID")? != CRL_NUMBER {
+            continue;
+        }
+        parts.next_if(|element| element.tag == der::Tag::Boolean, "critical")?;
+        let number = Element::whole(parts.next("extnValue")?.octets("extnValue")?)?;
+        number.expect(der::Tag::Integer, "cRLNumber")?;
+        let zeros = number.content.iter().take_while(|byte| **byte == 0).count();
+        let digits = number.content.get(zeros..).unwrap_or_default().to_vec();
+        if number.content.first().is_some_and(|byte| byte & 0x80 != 0) || digits.len() > MAX_NUMBER {
+            return Err(format!("cRLNumber: expected 0 or more in at most {MAX_NUMBER} bytes"));
+        }
+        return Ok((this_update, Some((digits.len(), digits))));
+    }
+    Ok((this_update, None))
+}
+
+fn seconds(time: &Element<'_>) -> Result<u64, Reason> {
     match time.tag {
         der::Tag::UtcTime => UtcTime::from_der(time.raw)
             .map(|time| time.to_unix_duration().as_secs())

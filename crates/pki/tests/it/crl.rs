@@ -89,3 +89,44 @@ fn what_is_no_list_is_refused() {
     case.crls = vec![vec![0x30; 25 * 1024 * 1024]];
     assert_refused!(case, PkiError::TooLarge { .. });
 }
+
+/// The revoking list, made to look as old as the good one: its signature holds no more, so that it is refused wherever it is
+/// believed to be the newest.
+fn as_old(number: Option<u8>) -> Vec<u8> {
+    let mut der = der("crl-sub-revoked");
+    let at = der.windows(13).position(|part| part == b"260615000000Z").unwrap();
+    der[at..at + 6].copy_from_slice(b"260601");
+    if let Some(number) = number {
+        // cRLNumber: the identifier, then OCTET STRING of INTEGER.
+        let at = der.windows(5).position(|part| part == [6, 3, 0x55, 0x1d, 20]).unwrap();
+        assert_eq!(der[at + 5..at + 9], [4, 3, 2, 1]);
+        der[at + 9] = number;
+    }
+    der
+}
+
+#[test]
+fn of_two_lists_of_one_time_the_number_says_which_is_newer() {
+    for turned in [false, true] {
+        let order = |newer: Vec<u8>| {
+            let mut crls = vec![der("crl-root"), der("crl-sub"), newer];
+            if turned {
+                crls.reverse();
+            }
+            Case { crls, ..Case::good() }
+        };
+        // Number 4 beside number 2: it is looked at first, and its broken signature is seen.
+        let error = order(as_old(None)).refused();
+        assert!(matches!(&error, PkiError::Crl { reason } if !reason.contains("newer")), "{error:?}");
+        // The same number twice, and a number that falls while the time rises, say nothing.
+        let error = order(as_old(Some(2))).refused();
+        assert!(matches!(&error, PkiError::Crl { reason } if reason.contains("newer")), "{error:?}");
+        let mut falling = der("crl-sub-revoked");
+        let at = falling.windows(5).position(|part| part == [6, 3, 0x55, 0x1d, 20]).unwrap();
+        falling[at + 9] = 1;
+        let error = order(falling).refused();
+        assert!(matches!(&error, PkiError::Crl { reason } if reason.contains("newer")), "{error:?}");
+    }
+    // The same list twice is one.
+    assert!(with(&["crl-root", "crl-sub", "crl-sub"]).judge().is_ok());
+}
