@@ -163,7 +163,7 @@ pub(crate) struct LockArgs {
     #[arg(long)]
     pub(crate) check: bool,
     /// Threads that hash [default: one for each CPU]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = threads)]
     pub(crate) threads: Option<NonZeroUsize>,
 }
 
@@ -336,6 +336,11 @@ impl Command {
 const HELP_WIDTH: usize = 80;
 
 /// Exit codes and variables, at the end of `sovai --help`.
+/// A number of threads.
+fn threads(text: &str) -> Result<NonZeroUsize, String> {
+    text.parse().map_err(|_| "expected a number of 1 or more".to_owned())
+}
+
 fn after_help() -> String {
     use std::fmt::Write as _;
     let mut text = String::from("Exit codes:\n");

@@ -55,6 +55,13 @@ fn refuse(path: &Path, what: &str, error: &KeyError) -> CliError {
             .source(error);
     match error {
         KeyError::Encrypted => new.hint("name the file that has the passphrase with --passphrase-file FILE"),
+        KeyError::Passphrase => new.hint("check the first line of the file that --passphrase-file names"),
+        KeyError::Label { found, .. } if found.ends_with("PRIVATE KEY") => {
+            new.hint("name the public key; `sovai keys generate --out K` writes it to K.pub")
+        }
+        KeyError::Label { found, .. } if found == "PUBLIC KEY" => new.hint(
+            "name the private key; `sovai keys generate --out K` writes it to K, and the public one to K.pub",
+        ),
         KeyError::Algorithm { .. } => new.hint("sovai keys generate --algorithm p256 --out K"),
         _ => new,
     }

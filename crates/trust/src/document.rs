@@ -75,6 +75,9 @@ pub(crate) struct Document {
     pub(crate) revoked: Vec<RevokedKey>,
     /// Those that are not 1.
     pub(crate) thresholds: BTreeMap<Role, u32>,
+    /// Number of the newest list of revocations that was taken in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) list: Option<u64>,
 }
 
 impl Default for Document {
@@ -85,6 +88,7 @@ impl Default for Document {
             keys: Vec::new(),
             revoked: Vec::new(),
             thresholds: BTreeMap::new(),
+            list: None,
         }
     }
 }

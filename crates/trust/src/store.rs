@@ -20,7 +20,7 @@ use sovai_signing::dsse::Envelope;
 use sovai_signing::{KeyId, PublicKey};
 use sovai_store::{Store, StoreError, StoreLock, read_bounded};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Threshold of a role for which none was set.
@@ -45,7 +45,12 @@ impl TrustStore {
     /// Reads the folder. A document that is damaged is an error, never an empty one.
     pub fn open(store: &Store) -> Result<Self, TrustError> {
         let folder = store.trust();
-        let (document, material) = Document::read(&folder.join("trust.json"))?;
+        for name in ["trust.json", "revocations.json", "clock.json"] {
+            guarded(store, &folder.join(name))?;
+        }
+        let own = folder.join("trust.json");
+        let is_there = own.exists();
+        let (document, material) = Document::read(&own)?;
         let path = folder.join("revocations.json");
         let list = match read_bounded(&path, MAX_LIST as u64)? {
             None => None,
@@ -54,6 +59,20 @@ impl TrustStore {
                 RevocationList::parse_envelope(&bytes).map_err(|error| corrupt(&path, error.to_string()))?,
             ),
         };
+        // What was revoked does not come back by losing a file.
+        let number = list.as_ref().map(|(_, list): &(Envelope, RevocationList)| list.number);
+        if let Some(expected) =
+            document.list.filter(|expected| number.is_none_or(|number| number < *expected))
+        {
+            let found =
+                number.map_or_else(|| "it is gone".to_owned(), |number| format!("it has list {number}"));
+            return Err(corrupt(&path, format!("{found}, but list {expected} was taken in")).into());
+        }
+        if number.is_some() && !is_there {
+            let reason =
+                "it is gone, but a list of revocations was taken in, which needs a trusted key".to_owned();
+            return Err(corrupt(&own, reason).into());
+        }
         let clock = Clock::read(&folder.join("clock.json"))?;
         let site = sovai_evidence::site_public(store)?;
         Ok(Self { store: Some(store.clone()), document, material, list, clock, site })
@@ -223,6 +242,32 @@ impl TrustStore {
     pub(crate) fn store(&self) -> Result<&Store, TrustError> {
         self.store.as_ref().ok_or(TrustError::NoStore)
     }
+}
+
+/// A document that somebody else could have written is not believed.
+fn guarded(store: &Store, path: &Path) -> Result<(), StoreError> {
+    use std::os::unix::fs::MetadataExt as _;
+    let look = |error| StoreError::io("look at", path, error);
+    let meta = match fs_err::symlink_metadata(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        found => found.map_err(look)?,
+    };
+    if !meta.is_file() {
+        return Err(corrupt(path, "it is not a regular file".to_owned()));
+    }
+    // The store's root belongs to whoever runs this, or it would not be open.
+    let expected = fs_err::metadata(store.root()).map_err(look)?.uid();
+    if meta.uid() != expected {
+        return Err(StoreError::Owner { path: path.to_owned(), expected, found: meta.uid() });
+    }
+    if meta.mode() & 0o022 != 0 {
+        let mode = meta.mode() & 0o7777;
+        return Err(corrupt(
+            path,
+            format!("its mode is {mode:04o}, expected 0600: others could have changed it"),
+        ));
+    }
+    Ok(())
 }
 
 /// Whether two names mean one publisher: the same words, or names of one entry of the catalogue.

@@ -73,7 +73,7 @@ pub(crate) enum SignCommand {
         #[arg(long, value_name = "PATH")]
         ignore: Vec<String>,
         /// Threads that hash [default: one for each CPU]
-        #[arg(long, value_name = "N")]
+        #[arg(long, value_name = "N", value_parser = super::threads)]
         threads: Option<std::num::NonZeroUsize>,
     },
     /// Sign a passport: a DSSE envelope with an in-toto statement

@@ -3,11 +3,21 @@
 use super::CliError;
 use crate::exit::Exit;
 use sovai_evidence::EvidenceError;
+use sovai_store::StoreError;
 use sovai_trust::{ListingError, SourceError, TrustError};
 
 impl From<TrustError> for CliError {
     fn from(error: TrustError) -> Self {
         let exit = match error {
+            // To move one of these away, as is said of other files of a store, would bring back what was revoked.
+            TrustError::Store(error @ StoreError::Corrupt { .. }) => {
+                return Self::wrap(Exit::Mismatch, &error)
+                    .hint("bring the store's `trust` folder back from a copy")
+                    .hint(
+                        "without one: move the folder away, add your keys anew, take in the newest list of revocations, and \
+                         revoke again what was revoked by hand",
+                    );
+            }
             TrustError::Store(error) => return error.into(),
             TrustError::Evidence(error) => return error.into(),
             TrustError::NoStore

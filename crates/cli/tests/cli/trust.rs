@@ -129,6 +129,63 @@ fn wrong_keys_and_arguments_have_their_exit_codes() {
         assert_eq!(env.run(line).code, code, "{line}");
     }
     assert!(!env.root().join("store/evidence/log.jsonl").exists());
+    // What is wrong has a file or an option, and a next step.
+    for (line, words) in [
+        ("trust witness bad.pub --at hf:a/b@main", ["list of digests bad.pub", "hint: docs/trust.md"]),
+        ("trust add k.pub --expires tomorrow", ["--expires is no day", "hint: --expires 2027-12-31"]),
+        ("verify bad.pub --signature bad.pub --key key", ["public key key cannot be used", "K.pub"]),
+        (
+            "sign model k.pub --key k.pub --signature s",
+            ["private key k.pub cannot be used", "name the private key"],
+        ),
+        (
+            "sign model k.pub --key e --passphrase-file bad.pub --signature s",
+            ["wrong passphrase", "--passphrase-file"],
+        ),
+        ("verify k.pub --threads 0", ["--threads", "1 or more"]),
+        ("sign model k.pub --key key --signature s --threads 0", ["--threads", "1 or more"]),
+    ] {
+        env.write("key", PrivateKey::generate(Algorithm::P256).unwrap().to_pkcs8_pem(None).unwrap().as_str());
+        env.write(
+            "e",
+            PrivateKey::generate(Algorithm::P256).unwrap().to_pkcs8_pem(Some(b"x")).unwrap().as_str(),
+        );
+        let ran = env.run(line);
+        assert!(ran.code != 0 && words.iter().all(|word| ran.stderr.contains(word)), "{line}: {ran}");
+    }
+}
+
+#[test]
+fn what_others_could_have_written_is_not_believed_and_a_lost_file_revokes_nothing_back() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let env = TestEnv::new();
+    let (one, victim) = (key(&env, "one"), key(&env, "victim"));
+    assert_eq!(env.run("trust add one.pub --role revocation").code, 0);
+    assert_eq!(env.run("trust add victim.pub").code, 0);
+    env.write("3.json", list(3, &[victim.public().id()], &[&one]));
+    assert_eq!(env.run("trust revoke --list 3.json").code, 0);
+    let at = |name: &str| env.root().join("store/trust").join(name);
+    let mode =
+        |mode| fs_err::set_permissions(at("trust.json"), std::fs::Permissions::from_mode(mode)).unwrap();
+    mode(0o666);
+    let ran = env.run("trust list");
+    assert!(
+        ran.code == 4 && ran.stderr.contains("its mode is 0666") && !ran.stderr.contains("same command"),
+        "{ran}"
+    );
+    mode(0o600);
+    assert_eq!(env.run("trust list").code, 0);
+    for name in ["trust.json", "revocations.json"] {
+        fs_err::rename(at(name), env.path("away")).unwrap();
+        let ran = env.run("trust add victim.pub");
+        assert!(ran.code == 4 && ran.stderr.contains("it is gone"), "{name}: {ran}");
+        std::os::unix::fs::symlink(env.path("away"), at(name)).unwrap();
+        let ran = env.run("trust list");
+        assert!(ran.code == 4 && ran.stderr.contains("not a regular file"), "{name}: {ran}");
+        fs_err::remove_file(at(name)).unwrap();
+        fs_err::rename(env.path("away"), at(name)).unwrap();
+        assert_eq!(env.run("trust list").code, 0, "{name}");
+    }
 }
 
 #[test]

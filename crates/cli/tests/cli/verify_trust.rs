@@ -221,6 +221,7 @@ fn who_may_not_write_a_store_can_verify() {
     for store in ["/proc/none", "/dev/null/x"] {
         let ran = env.run(&format!("verify stack.yaml --store {store}"));
         assert_eq!(ran.code, 0, "{store}: {ran}");
+        assert!(ran.stderr.contains("warning: nobody is trusted"), "{store}: {ran}");
     }
     let before = env.everything_below("work");
     assert_eq!(env.run("verify stack.yaml").code, 0);

@@ -188,6 +188,8 @@ impl TrustStore {
         self.remember_revoked(&given)?;
         self.save()?;
         atomic::write(&self.path("revocations.json")?, envelope.to_json().as_bytes(), 0o600)?;
+        self.document.list = Some(given.number);
+        self.save()?;
         let from = format!("list of revocations {}", given.number);
         self.list = Some((envelope, given.clone()));
         if self.clock.saw(given.issued, &from, system) {

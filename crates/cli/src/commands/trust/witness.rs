@@ -94,10 +94,19 @@ fn look(seen: &Path, reading: &ReadingArgs, ctx: &Ctx) -> Result<(Listing, Optio
     let bytes = read_bounded(seen, MAX_SEEN, "list of digests")?;
     let listing = match Passport::parse(&bytes) {
         Ok(passport) => Listing::of_pins(ListingKind::Passport, &passport.pins())?,
-        Err(_) if bytes.len() > MAX_LISTING => return Err(ListingError::TooLong(bytes.len()).into()),
-        Err(_) => Listing::parse(&bytes)?,
+        Err(_) if bytes.len() > MAX_LISTING => {
+            return Err(refused(seen, &ListingError::TooLong(bytes.len())));
+        }
+        Err(_) => Listing::parse(&bytes).map_err(|error| refused(seen, &error))?,
     };
     Ok((listing, Some(Sha256::from_bytes(sha2::Sha256::digest(&bytes).into()))))
+}
+
+fn refused(seen: &Path, error: &ListingError) -> CliError {
+    let shown = safe_line(&seen.display().to_string());
+    CliError::new(Exit::Refused, format!("list of digests {shown} is refused"))
+        .source(error)
+        .hint("docs/trust.md says which lists are read")
 }
 
 /// The name of this host, as the kernel has it.

@@ -71,10 +71,13 @@ fn receipts(ctx: &Ctx) -> Result<Option<Store>, CliError> {
     match Store::open(path) {
         Ok(store) => Ok(Some(store)),
         Err(
-            error @ (StoreError::NotWritable { .. } | StoreError::NoSpace { .. } | StoreError::Io { .. }),
+            error @ (StoreError::NotWritable { .. }
+            | StoreError::NoSpace { .. }
+            | StoreError::Owner { .. }
+            | StoreError::Io { .. }),
         ) => {
             let why = safe_line(&error.to_string());
-            ctx.out.detail(&format!("no receipts are kept, and nobody is trusted: {why}"));
+            ctx.out.warn(&format!("nobody is trusted, and no receipts are kept: {why}"));
             Ok(None)
         }
         Err(error) => Err(error.into()),
