@@ -54,7 +54,9 @@ pub enum JsonError {
 
 impl From<serde_json::Error> for JsonError {
     fn from(error: serde_json::Error) -> Self {
-        Self::Invalid(crate::text::shorten(&error.to_string(), 300))
+        let what = crate::text::shorten(&error.to_string(), 300);
+        // "expected value at line 1 column 1" alone does not say of what.
+        Self::Invalid(if error.is_syntax() || error.is_eof() { format!("no JSON: {what}") } else { what })
     }
 }
 
@@ -261,9 +263,10 @@ mod tests {
     #[test]
     fn what_two_readers_could_see_differently_is_refused() {
         assert!(refused(r#"{"a":1,"a":2}"#).starts_with("duplicate key `a`"));
+        assert_eq!(refused("junk"), "no JSON: expected value at line 1 column 1");
         assert!(refused(r#"{"a":1,"\u0061":2}"#).starts_with("duplicate key `a`"));
         assert!(refused(r#"{"x":[{"a":1,"b":2,"a":2}]}"#).starts_with("duplicate key `a`"));
-        assert!(refused("[NaN]").starts_with("expected value"));
+        assert!(refused("[NaN]").starts_with("no JSON: expected value"));
         assert!(refused("[1e999]").starts_with("number out of range"));
         assert!(refused("{} x").starts_with("trailing characters"));
         assert!(refused("{}{}").starts_with("trailing characters"));

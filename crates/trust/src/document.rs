@@ -18,7 +18,7 @@ pub(crate) const MAX_KEYS: usize = 1000;
 /// Most keys that a store remembers as revoked.
 pub(crate) const MAX_REVOKED: usize = 20_000;
 /// Highest threshold.
-pub(crate) const MAX_THRESHOLD: u32 = 16;
+pub(crate) const MAX_THRESHOLD: u32 = 64;
 const API_VERSION: &str = "sovai/v1";
 
 /// A key that a store trusts in one role.

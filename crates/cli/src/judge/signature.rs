@@ -2,6 +2,7 @@
 
 use super::{CertificateFact, CertificateTrust, Judge, rules};
 use crate::input::read_bounded;
+use crate::manifest::count;
 use crate::output::safe_line;
 use serde::{Serialize, Serializer};
 use sha2::Digest as _;
@@ -134,7 +135,7 @@ pub(crate) fn opened(
 fn untrusted(what: &str, known: usize) -> Refused {
     Refused::new(
         rules::UNTRUSTED,
-        format!("{what}; this store trusts {known} keys that vouch for models, and that is none of them"),
+        format!("{what}; this store trusts {} for models, and that is none of them", count(known, "key")),
         None,
     )
 }

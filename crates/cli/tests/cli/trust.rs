@@ -120,7 +120,7 @@ fn wrong_keys_and_arguments_have_their_exit_codes() {
         ("trust revoke none.pub", 2),
         ("trust revoke", 2),
         ("trust threshold bundle 0", 2),
-        ("trust threshold bundle 17", 2),
+        ("trust threshold bundle 65", 2),
         ("trust revoke --list none.json", 2),
         ("trust witness k.pub --at ftp:x", 2),
         ("trust witness bad.pub --at hf:a/b@main", 5),

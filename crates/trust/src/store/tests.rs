@@ -118,7 +118,7 @@ fn thresholds_count_distinct_key_material() {
     }
     trust.set_threshold(Role::Revocation, 2).unwrap();
     assert_eq!(place.trust().threshold(Role::Revocation), 2);
-    for wrong in [0, 17] {
+    for wrong in [0, 65] {
         assert!(matches!(trust.set_threshold(Role::Bundle, wrong), Err(TrustError::Threshold { .. })));
     }
 
