@@ -265,6 +265,10 @@ pub fn read_bounded(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, StoreErr
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let fd = match rustix::fs::open(path, flags, Mode::empty()) {
         Err(rustix::io::Errno::NOENT) => return Ok(None),
+        Err(rustix::io::Errno::LOOP) => {
+            let reason = "it is a symbolic link".to_owned();
+            return Err(StoreError::Corrupt { path: path.to_owned(), reason });
+        }
         opened => opened.context("open", path)?,
     };
     let file = std::fs::File::from(fd);

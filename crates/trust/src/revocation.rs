@@ -81,8 +81,10 @@ pub enum RevocationError {
     Predicate(String),
     #[error("the statement's subject is not the digest of its list: expected {expected}")]
     Subject { expected: Sha256 },
-    #[error("the number of a list of revocations is at least 1")]
-    Number,
+    #[error(
+        "the number of a list of revocations is 1 to {issued}, the second in which it was issued, found {found}: no later list could have a higher one"
+    )]
+    Number { found: u64, issued: u64 },
     #[error("a list of revocations has at most {MAX_ENTRIES} keys and as many models, found {0}")]
     TooMany(usize),
     #[error("{0} stands twice in the list")]
@@ -148,8 +150,8 @@ impl RevocationList {
     }
 
     fn checked(mut self) -> Result<Self, RevocationError> {
-        if self.number == 0 {
-            return Err(RevocationError::Number);
+        if self.number == 0 || self.number > self.issued {
+            return Err(RevocationError::Number { found: self.number, issued: self.issued });
         }
         let most = self.keys.len().max(self.models.len());
         if most > MAX_ENTRIES {
