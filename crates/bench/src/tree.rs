@@ -26,7 +26,7 @@ pub(crate) fn measure(setting: &Setting) -> Result<Measured, BenchError> {
     let size = if setting.quick { 64 } else { FILE_MIB } << 20;
     let model = work.path().join("model");
     fs_err::create_dir(&model).map_err(io("the model's folder"))?;
-    let file = model.join("part-0.bin");
+    let file = model.join("part-0.safetensors");
     say(&format!("{PART}: writing one file of {} MiB", size >> 20));
     write_random(&file, size)?;
     let manifest = work.path().join("bench.yaml");

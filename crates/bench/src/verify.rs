@@ -8,7 +8,7 @@ use crate::stats::{float, length, median};
 use crate::{Measured, Setting, say};
 use serde_json::Value;
 use std::fmt::Write as _;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -115,18 +115,23 @@ pub(crate) fn write_files(folder: &Path, size: u64) -> Result<Vec<PathBuf>, Benc
     let mut files = Vec::new();
     for number in 0..FILES {
         check_signals()?;
-        let path = folder.join(format!("part-{number}.bin"));
+        let path = folder.join(format!("part-{number}.safetensors"));
         write_random(&path, size)?;
         files.push(path);
     }
     Ok(files)
 }
 
-/// A file of random bytes.
+/// A file of random bytes behind a header of safetensors with one tensor: the policy wants to know what a file is.
 pub(crate) fn write_random(path: &Path, size: u64) -> Result<(), BenchError> {
+    const HEADER: u64 = 128;
+    let bytes = size.saturating_sub(8 + HEADER);
+    let header = format!("{{\"t\":{{\"dtype\":\"U8\",\"shape\":[{bytes}],\"data_offsets\":[0,{bytes}]}}}}");
     let random = fs_err::File::open("/dev/urandom").map_err(io("random bytes"))?;
     let mut file = fs_err::File::create(path).map_err(io("a file of random bytes"))?;
-    std::io::copy(&mut random.take(size), &mut file)
+    let head = [&HEADER.to_le_bytes()[..], format!("{header:<128}").as_bytes()].concat();
+    file.write_all(&head).map_err(io("a header"))?;
+    std::io::copy(&mut random.take(bytes), &mut file)
         .map_err(io(format!("{size} bytes into {}", path.display())))?;
     // On disk now, so that writing them does not go on beside what is measured.
     file.sync_all().map_err(io("a file of random bytes"))

@@ -31,7 +31,7 @@ pub use data::Plain;
 pub use error::{ContentError, FormatError, GgufError, IndexError, Quoted, SafetensorsError};
 pub use onnx::external_data;
 pub use rules::{Rule, Severity, rule, rules};
-pub use sniff::{HEAD, sniff};
+pub use sniff::{HEAD, MOST, is_unsure, sniff, sniff_whole};
 pub use surface::{CodeEntry, SurfaceItem, SurfaceKind};
 pub use template::{Template, TemplatePlace};
 pub use tensors::{TensorMap, TensorRef};

@@ -27,6 +27,12 @@ pub(crate) fn is_pickle(head: &[u8], size: u64, is_text: bool) -> bool {
     }
 }
 
+/// Whether a file whose beginning is `head` may turn out to be a pickle further on: the program goes on behind it.
+pub(crate) fn goes_on(head: &[u8], size: u64) -> bool {
+    let mut walk = Walk { head, at: 0, size, depth: 0, marks: Vec::new(), calls: false };
+    size > head.len() as u64 && matches!(walk.run(), Walked::Exhausted(_))
+}
+
 struct Walk<'a> {
     head: &'a [u8],
     at: usize,
@@ -218,6 +224,7 @@ impl Walk<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::content::ContentType;
 
     fn pickle(head: &[u8]) -> bool {
         is_pickle(head, head.len() as u64, std::str::from_utf8(head).is_ok())
@@ -237,6 +244,23 @@ mod tests {
         assert!(pickle(b"(0(0N0cos\nsystem\n(S'id'\ntR."));
         // A tensor file of old: several pickles, the first a number.
         assert!(pickle(b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03."));
+    }
+
+    #[test]
+    fn a_program_behind_a_long_first_value_is_found_when_more_is_read() {
+        use crate::sniff::{HEAD, is_unsure, sniff, sniff_whole};
+        let hidden = [b"V".as_slice(), &[b'x'; 9000], b"\n0cposix\nsystem\n(S'id'\ntR."].concat();
+        let many = [b"Vhello\n0".repeat(2000).as_slice(), b"cposix\nsystem\n(S'id'\ntR."].concat();
+        for (bytes, name) in [(&hidden, "merges.txt"), (&hidden, "m.pt"), (&many, "merges.txt")] {
+            let size = bytes.len() as u64;
+            let said = sniff(&bytes[..HEAD], size, name);
+            assert_ne!(said, ContentType::Pickle, "the beginning does not show it");
+            assert!(is_unsure(&bytes[..HEAD], size, said));
+            assert_eq!(sniff_whole(bytes, size, said), ContentType::Pickle);
+        }
+        let prose = b"Very long text, of which no word is an opcode.\n".repeat(400);
+        let said = sniff(&prose[..HEAD], prose.len() as u64, "a.txt");
+        assert_eq!(sniff_whole(&prose, prose.len() as u64, said), ContentType::Text);
     }
 
     #[test]

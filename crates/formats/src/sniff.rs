@@ -2,7 +2,7 @@
 
 use crate::content::ContentType;
 use crate::data::magics;
-use crate::pickle::is_pickle;
+use crate::pickle::{goes_on, is_pickle};
 use crate::safetensors::MAX_HEADER;
 
 /// Bytes of a file's beginning that [`sniff`] wants; fewer where the file is shorter.
@@ -36,6 +36,32 @@ pub fn sniff(head: &[u8], size: u64, name: &str) -> ContentType {
         None if is_onnx(head) => ContentType::Onnx,
         None => ContentType::Unknown,
     }
+}
+
+/// Most bytes that [`sniff_whole`] wants.
+pub const MOST: usize = 16 << 20;
+
+/// Whether [`sniff`] cannot be sure of what it says: the beginning is that of a program of pickle, which a long first value
+/// can carry beyond any beginning. Then [`sniff_whole`] is to be asked.
+pub fn is_unsure(head: &[u8], size: u64, said: ContentType) -> bool {
+    matches!(
+        said,
+        ContentType::Unknown
+            | ContentType::Text
+            | ContentType::Json
+            | ContentType::Jinja
+            | ContentType::Python
+    ) && goes_on(head.get(..HEAD).unwrap_or(head), size)
+}
+
+/// What a file of `size` bytes is, of which [`sniff`] said `said` and [`is_unsure`] that more is to be seen: `start` is the
+/// whole file, or its first [`MOST`] bytes. A program that goes on even behind those is none of the known kinds.
+pub fn sniff_whole(start: &[u8], size: u64, said: ContentType) -> ContentType {
+    let start = start.get(..MOST).unwrap_or(start);
+    if is_pickle(start, size, std::str::from_utf8(start).is_ok()) {
+        return ContentType::Pickle;
+    }
+    if goes_on(start, size) { ContentType::Unknown } else { said }
 }
 
 /// A length that a header can have, then the beginning of a JSON object. That the rest fits is the parser's business.

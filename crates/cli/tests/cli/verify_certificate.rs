@@ -159,3 +159,35 @@ fn what_a_hub_lists_by_git_ids_is_compared_with_the_bytes() {
     // Nothing of that source agrees any more, so that it could be a record of another model.
     assert_eq!(value["exitCode"], 0);
 }
+
+/// Two lists of one authority and one day: what either revokes is revoked, whichever is named first.
+#[test]
+fn a_list_that_revokes_counts_beside_one_that_does_not() {
+    let env = certified("code");
+    env.write(
+        "crl.cnf",
+        "[ca]\ndefault_ca = main\n[main]\ndatabase = index.txt\ncrlnumber = crlnumber\ndefault_md = sha256\n\
+         default_crl_days = 30\ncrl_extensions = ext\n[ext]\nauthorityKeyIdentifier = keyid\n",
+    );
+    env.write("index.txt", "").write("crlnumber", "01\n");
+    let make = |list: &str| {
+        openssl(
+            &env,
+            &format!(
+                "ca -gencrl -config crl.cnf -cert root.pem -keyfile root.key -crl_lastupdate 20260101000000Z \
+                 -crl_nextupdate 20991231000000Z -out {list}"
+            ),
+        );
+    };
+    make("empty.crl");
+    openssl(&env, "ca -config crl.cnf -cert root.pem -keyfile root.key -revoke leaf.pem");
+    make("revoking.crl");
+    let line = "verify weights/m.gguf --signature s --ca root.pem --subject CN=Release";
+    let ran = env.run(&format!("{line} --crl empty.crl"));
+    assert_eq!(ran.code, 0, "{ran}");
+    for both in ["--crl empty.crl --crl revoking.crl", "--crl revoking.crl --crl empty.crl"] {
+        let ran = env.run(&format!("{line} {both}"));
+        assert_eq!(ran.code, 5, "{both}: {ran}");
+        assert!(ran.stdout.contains("revoked"), "{ran}");
+    }
+}

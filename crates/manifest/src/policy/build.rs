@@ -166,7 +166,7 @@ fn formats(node: Part<'_>) -> Option<FormatRules> {
     Some(FormatRules {
         allow: texts(key(node, "allow"))?.unwrap_or_else(|| USUAL_FORMATS.map(str::to_owned).to_vec()),
         deny: list(key(node, "deny"), text)?,
-        unknown: reaction(node, "unknown", Reaction::Warn)?,
+        unknown: reaction(node, "unknown", Reaction::Refuse)?,
         problems: reaction(node, "problems", Reaction::Refuse)?,
     })
 }

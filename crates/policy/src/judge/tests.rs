@@ -286,8 +286,8 @@ fn contents_count_and_not_names() {
         file("model.bin", "pickle"),
         &["SOV1031 refuse"],
     );
-    check("{}", file("model.xyz", "unknown"), &["SOV1032 warn"]);
-    check("{ formats: { unknown: refuse } }", file("model.xyz", "unknown"), &["SOV1032 refuse"]);
+    check("{}", file("model.xyz", "unknown"), &["SOV1032 refuse"]);
+    check("{ formats: { unknown: warn } }", file("model.xyz", "unknown"), &["SOV1032 warn"]);
     check("{ formats: { unknown: ignore } }", file("model.xyz", "unknown"), &[]);
     let broken = |model: &mut ModelFacts| {
         let found = ProblemFact {

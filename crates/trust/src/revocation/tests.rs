@@ -41,7 +41,8 @@ fn bad_sources_are_refused() {
         parse(&source).unwrap_err().to_string()
     };
     for (pointer, value, part) in [
-        ("/number", json!(0), "at least 1"),
+        ("/number", json!(0), "is 1 to"),
+        ("/number", json!(u64::MAX), "no later list"),
         ("/number", json!(-1), "malformed"),
         ("/number", json!(1.5), "malformed"),
         ("/issued", json!("yesterday"), "RFC 3339"),

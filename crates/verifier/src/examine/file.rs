@@ -9,8 +9,8 @@ use sha2::Digest as _;
 use sovai_core::Sha256;
 use sovai_formats::surface::{MAX_CONFIG, config, of_content, promised, template_place};
 use sovai_formats::{
-    ContentError, ContentType, FormatError, HEAD, SurfaceItem, SurfaceKind, Template, TensorMap,
-    external_data, gguf, safetensors, sniff,
+    ContentError, ContentType, FormatError, HEAD, MOST, SurfaceItem, SurfaceKind, Template, TensorMap,
+    external_data, gguf, is_unsure, safetensors, sniff, sniff_whole,
 };
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -78,7 +78,16 @@ impl<'a> Looker<'a> {
                 return Looked { finding: Some(finding), ..looked };
             }
         };
-        let content = sniff(head, entry.size, entry.path.file_name());
+        let mut content = sniff(head, entry.size, entry.path.file_name());
+        if is_unsure(head, entry.size, content) {
+            match whole(&opened.file) {
+                Ok(start) => content = sniff_whole(&start, entry.size, content),
+                Err(error) => {
+                    let finding = Finding::Unreadable { path: path.to_owned(), error: error.to_string() };
+                    return Looked { finding: Some(finding), ..looked };
+                }
+            }
+        }
         let file = Opened { file: &opened.file, entry, content };
         let weights = match self.header(&file, &mut looked) {
             Ok(weights) => weights,
@@ -287,6 +296,22 @@ pub(super) fn head<'b>(file: &File, buffer: &'b mut [u8]) -> io::Result<&'b [u8]
         }
     }
     Ok(&buffer[..there])
+}
+
+/// The first [`MOST`] bytes of a file, wherever its own position is.
+fn whole(file: &File) -> io::Result<Vec<u8>> {
+    let mut start = Vec::new();
+    let mut buffer = vec![0; 128 << 10];
+    while start.len() < MOST {
+        match file.read_at(&mut buffer, start.len() as u64) {
+            Ok(0) => break,
+            Ok(count) => start.extend_from_slice(&buffer[..count]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    start.truncate(MOST);
+    Ok(start)
 }
 
 /// A file from its beginning, at most `limit` bytes of it. The file's own position must be at its beginning.
