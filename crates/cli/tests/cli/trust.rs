@@ -362,29 +362,3 @@ fn a_kill_at_any_moment_leaves_a_chain() {
     let walked = sovai_evidence::Log::open(&store).verify(&[key]).unwrap();
     assert!(walked.problems.is_empty() && walked.lines >= 2, "{walked:?}");
 }
-
-/// Whoever can write what is trusted decides whom this store trusts.
-#[test]
-fn what_others_could_have_written_is_not_believed() {
-    use std::os::unix::fs::PermissionsExt as _;
-    let env = TestEnv::new();
-    env.write("k.pub", PUBLIC);
-    assert_eq!(env.run("trust add k.pub").code, 0);
-    let trust = env.root().join("store/trust");
-    for (path, end, mode, usual) in [
-        (trust.join("trust.json"), "trust/trust.json`", 0o666, 0o600),
-        (trust.clone(), "store/trust`", 0o777, 0o700),
-    ] {
-        let set = |mode| fs_err::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
-        set(mode);
-        let ran = env.run("trust list");
-        assert!(ran.code == 4 && ran.stderr.contains(end) && ran.stderr.contains("others"), "{ran}");
-        set(usual);
-        assert_eq!(env.run("trust list").code, 0);
-    }
-    let aside = env.root().join("aside.json");
-    fs_err::rename(trust.join("trust.json"), &aside).unwrap();
-    std::os::unix::fs::symlink(&aside, trust.join("trust.json")).unwrap();
-    let ran = env.run("trust list");
-    assert!(ran.code == 4 && ran.stderr.contains("symbolic link"), "{ran}");
-}
