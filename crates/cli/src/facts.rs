@@ -1,6 +1,5 @@
 //! Facts for a policy, gathered from a manifest, from what the verifier found, and from the files themselves.
 
-use crate::input::read_bounded;
 use sovai_catalog::identify_license_text;
 use sovai_core::{FilePin, Name};
 use sovai_formats::{CodeEntry, Severity, SurfaceItem, SurfaceKind};
@@ -8,16 +7,18 @@ use sovai_manifest::{LockedModel, Manifest, Model};
 use sovai_policy::{
     CodeFact, FileFact, ImageFact, LicenseFact, ModelFacts, ProblemFact, Subject, TemplateFact, UnseenFact,
 };
-use sovai_verifier::Examination;
+use sovai_verifier::{CARD, Examination, Options, Scope, VerifyError, examine_scope, model_card};
 use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Which files of a model have a digest that somebody pinned or signed.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Pinned {
-    /// All of them, or as if.
+    /// All of them, as if: nobody asked for pins.
     All,
-    /// These paths.
+    /// None: nothing says which files are the model's, and each is one but the notes of a hub's tool.
+    Nothing,
+    /// These paths, and no other file is one of the model.
     Paths(BTreeSet<String>),
 }
 
@@ -30,8 +31,31 @@ impl Pinned {
     fn has(&self, path: &str) -> bool {
         match self {
             Self::All => true,
+            Self::Nothing => false,
             Self::Paths(paths) => paths.contains(path),
         }
+    }
+
+    /// Whether what a file says counts for the model.
+    fn covers(&self, path: &str) -> bool {
+        match self {
+            Self::All | Self::Nothing => true,
+            Self::Paths(paths) => paths.contains(path),
+        }
+    }
+
+    /// What the files of a source are; only those that are pinned or signed count, where something is.
+    pub(crate) fn examine(
+        &self,
+        source: &Path,
+        is_model: bool,
+        options: &Options,
+    ) -> Result<Examination, VerifyError> {
+        let covered = match self {
+            Self::All | Self::Nothing => None,
+            Self::Paths(paths) => Some(paths),
+        };
+        examine_scope(source, Scope { covered, is_model }, options)
     }
 }
 
@@ -68,6 +92,8 @@ pub(crate) fn add_examination(facts: &mut ModelFacts, examination: &Examination,
         examination
             .files
             .iter()
+            // What is wrong with a file counts whether somebody vouches for it or not.
+            .chain(&examination.outside)
             .map(|file| FileFact { path: file.path.clone(), content: file.content.word() }),
     );
     facts.problems.extend(examination.problems.iter().map(|found| ProblemFact {
@@ -77,7 +103,8 @@ pub(crate) fn add_examination(facts: &mut ModelFacts, examination: &Examination,
         warning: found.severity == Severity::Warning,
     }));
     facts.code.extend(examination.surface.iter().filter_map(|item| code(item, pinned)));
-    facts.templates.extend(examination.templates.iter().map(|template| TemplateFact {
+    let templates = examination.templates.iter().chain(&examination.outside_templates);
+    facts.templates.extend(templates.map(|template| TemplateFact {
         path: template.path.clone(),
         place: match &template.name {
             Some(name) => format!("{name}, {}", template.place.words()),
@@ -115,18 +142,11 @@ fn code(item: &SurfaceItem, pinned: &Pinned) -> Option<CodeFact> {
     Some(CodeFact { path: item.path.clone(), what, pinned: here && pinned.has(&item.path) })
 }
 
-/// Longest model card in bytes that is looked at.
-const MAX_CARD: usize = 1 << 20;
-
 /// The licence that the front matter of a model card (`README.md`) states: a hub's label. `None` where there is no card
-/// in the folder, or no label in it. Links are not followed.
-pub(crate) fn hub_label(folder: &Path) -> Option<String> {
-    let card = folder.join("README.md");
-    if !fs_err::symlink_metadata(&card).is_ok_and(|metadata| metadata.is_file()) {
-        return None;
-    }
-    let bytes = read_bounded(&card, MAX_CARD, "model card").ok()?;
-    label_of(&String::from_utf8_lossy(&bytes))
+/// in the source, no label in it, or where nobody vouches for it although somebody does for other files.
+pub(crate) fn hub_label(source: &Path, pinned: &Pinned) -> Option<String> {
+    let card = pinned.covers(CARD).then(|| model_card(source)).flatten()?;
+    label_of(&card)
 }
 
 /// `license`, or `license_name` where that is `other`, of the lines between the first two `---`.

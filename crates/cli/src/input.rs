@@ -34,7 +34,7 @@ pub(crate) fn read_bounded(path: &Path, limit: usize, what: &str) -> Result<Vec<
         })?;
     let metadata = file.metadata().map_err(|error| fail(&error))?;
     if !metadata.is_file() {
-        let found = kind_of(metadata.file_type());
+        let found = word_of(metadata.file_type());
         return Err(CliError::new(Exit::Usage, format!("{what} {shown} is {found}, not a regular file")));
     }
     let limit = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
@@ -43,7 +43,31 @@ pub(crate) fn read_bounded(path: &Path, limit: usize, what: &str) -> Result<Vec<
     Ok(bytes)
 }
 
-fn kind_of(kind: FileType) -> &'static str {
+/// Whether a place that a person names is a `folder` or a `file`. Anything else is refused, and is not opened; `what` names
+/// it in messages.
+pub(crate) fn kind_of(path: &Path, what: &str) -> Result<&'static str, CliError> {
+    let shown = safe_line(&path.display().to_string());
+    let error = match (fs_err::metadata(path), fs_err::symlink_metadata(path)) {
+        (Ok(metadata), _) if metadata.is_dir() => return Ok("folder"),
+        (Ok(metadata), _) if metadata.is_file() => return Ok("file"),
+        (Ok(metadata), _) => {
+            let found = word_of(metadata.file_type());
+            let message = format!("{what} {shown} is {found}, not a folder or a regular file");
+            return Err(CliError::new(Exit::Usage, message).hint("name the folder or the file of a model"));
+        }
+        // A link that leads nowhere is there: what reads it says so.
+        (Err(_), Ok(link)) if link.is_symlink() => return Ok("file"),
+        (Err(error), _) => error,
+    };
+    if error.kind() == io::ErrorKind::NotFound {
+        Err(CliError::new(Exit::Usage, format!("{what} {shown} is not there"))
+            .hint("check the path; a relative one starts at the working folder"))
+    } else {
+        Err(CliError::new(Exit::Usage, format!("{what} {shown} cannot be read")).source(&error))
+    }
+}
+
+fn word_of(kind: FileType) -> &'static str {
     if kind.is_dir() {
         "a folder"
     } else if kind.is_fifo() {

@@ -59,6 +59,8 @@ pub(crate) struct ModelInput<'a> {
     pub(crate) matches: bool,
     /// The pinned or signed files.
     pub(crate) pins: &'a [FilePin],
+    /// Which files count: of a signature, also those of which it lists no SHA-256.
+    pub(crate) pinned: &'a Pinned,
     /// The model digest; `None` where lengths of files are not known.
     pub(crate) digest: Option<Sha256>,
     /// Where the files lie.
@@ -222,10 +224,10 @@ impl Judge {
             revocations: revocations(&level),
         });
         if declared.hub_license.is_none() {
-            declared.hub_license = facts::hub_label(input.folder);
+            declared.hub_license = facts::hub_label(input.folder, input.pinned);
         }
         if let Some(examination) = input.examination {
-            facts::add_examination(&mut declared, examination, &Pinned::of(input.pins));
+            facts::add_examination(&mut declared, examination, input.pinned);
         }
         declared.remainder = input
             .unsigned
@@ -251,7 +253,8 @@ impl Judge {
         reporter: &dyn Reporter,
     ) -> Result<Judged, CliError> {
         let model = file.manifest.models.get(name);
-        let examination = sovai_verifier::examine(folder, options)?;
+        let pinned = Pinned::of(pins);
+        let examination = pinned.examine(folder, true, options)?;
         let signatures = self.signatures(file, name, pins, compat);
         let git_blobs = self.git_blobs(folder, pins, options, reporter)?;
         let revision = model
@@ -265,6 +268,7 @@ impl Judge {
             basis: Basis::Pins,
             matches,
             pins,
+            pinned: &pinned,
             digest: Some(model_manifest(pins).1),
             folder,
             examination: Some(&examination),

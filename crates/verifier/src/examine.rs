@@ -7,16 +7,22 @@ use crate::Options;
 use crate::error::VerifyError;
 use crate::finding::Finding;
 use crate::hash::pool;
+use crate::identity::is_regular;
+use crate::layout::is_hub_metadata;
 use crate::run::{Opened, open_steady};
-use crate::walk::Source;
-use file::{Looked, Looker};
+use crate::walk::{Entry, Source};
+use file::{Looked, Looker, read_whole};
 use serde::Serialize;
 use shards::Indexes;
 use sovai_core::{RelPath, Sha256};
 use sovai_formats::{
     ContentType, FormatError, Severity, SurfaceItem, Template, TensorMap, gguf, rule, safetensors,
 };
+use std::collections::BTreeSet;
 use std::path::Path;
+
+/// The file that hubs show as a model's card.
+pub const CARD: &str = "README.md";
 
 /// A file and what it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -70,11 +76,34 @@ pub struct LicenseText {
     pub text: String,
 }
 
+/// Which files of a source an examination believes.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Scope<'a> {
+    /// Paths of the files that somebody pinned or signed. `None`: every file but the notes of a hub's tool, as
+    /// [`crate::digest_source`] reads them.
+    pub covered: Option<&'a BTreeSet<String>>,
+    /// Whether a source of one file is a whole model, so that it is a problem if it is one of several parts. Otherwise
+    /// it is looked at alone.
+    pub is_model: bool,
+}
+
+impl Scope<'_> {
+    /// Whether what a file says counts. Notes that are pinned or signed are files like any other.
+    fn covers(&self, path: &str) -> bool {
+        self.covered.map_or_else(|| !is_hub_metadata(path), |covered| covered.contains(path))
+    }
+}
+
 /// What an examination found.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Examination {
-    /// Every regular file, by path.
+    /// Every covered file, by path.
     pub files: Vec<FileFact>,
+    /// Files that are there and not covered, without the notes of a hub's tool, by path: nothing that they say counts for
+    /// the model, but what is wrong with them and what in them can run is among `problems` and `surface`.
+    pub outside: Vec<FileFact>,
+    /// Chat templates in those files. They are none of the model's, and an engine could take one all the same.
+    pub outside_templates: Vec<Template>,
     /// Links, special files, bad names and what could not be read: none of it was looked at.
     pub findings: Vec<Finding>,
     /// Broken rules, by path.
@@ -103,7 +132,21 @@ impl Examination {
     }
 }
 
-/// Looks at every file of a folder, or at one file: what it is, whether its header is sound, and what in it can run.
+/// Looks at every file of a folder but the notes of a hub's tool, or at one file alone: [`examine_scope`] with the
+/// default scope.
+///
+/// # Errors
+///
+/// Those of [`examine_scope`].
+pub fn examine(source: &Path, options: &Options) -> Result<Examination, VerifyError> {
+    examine_scope(source, Scope::default(), options)
+}
+
+/// Looks at the files of a folder, or at one file: what they are, whether their headers are sound, and what in them can
+/// run.
+///
+/// Licences, templates and what indexes say come from covered files alone. Files outside are looked at one by one, and
+/// can only speak against the model. The notes of a hub's tool are not opened, unless they are covered.
 ///
 /// Reads the beginnings of files, headers, and small text files, on as many threads as the options say; no tensor.
 /// Follows no link but those that a walk follows. Headers above 4 MiB are read one at a time, so that memory stays
@@ -112,35 +155,82 @@ impl Examination {
 /// # Errors
 ///
 /// Where the source is not there or cannot be opened, or when the run is stopped. What files are is never an error.
-pub fn examine(source: &Path, options: &Options) -> Result<Examination, VerifyError> {
+pub fn examine_scope(source: &Path, scope: Scope<'_>, options: &Options) -> Result<Examination, VerifyError> {
     let opened = Source::open(source)?;
     let walked = opened.walk(&options.cancel)?;
     let mut result = Examination { findings: walked.findings, ..Examination::default() };
-    let entries: Vec<_> = walked.files.into_values().collect();
+    let (entries, outside): (Vec<Entry>, Vec<Entry>) =
+        walked.files.into_values().partition(|entry| scope.covers(entry.path.as_str()));
+    let is_alone = opened.single_name().is_some() && !scope.is_model;
     let indexes = Indexes::read(&opened, &entries, options, &mut result)?;
     let looker = Looker::new(&opened, &indexes);
-    let seen = pool(&entries, options, |entry, buffer| {
-        options.cancel.check()?;
-        Ok(looker.look(entry, buffer))
-    })?;
     let mut parts = Vec::new();
-    for Looked { fact, finding, problems, surface, templates, license, part } in seen {
-        parts.extend(part);
-        result.files.extend(fact);
-        result.findings.extend(finding);
-        result.problems.extend(problems);
-        result.surface.extend(surface);
-        result.templates.extend(templates);
-        result.licenses.extend(license);
+    for looked in look(&looker, &entries, options)? {
+        result.files.extend(looked.fact);
+        result.findings.extend(looked.finding);
+        result.problems.extend(looked.problems);
+        result.surface.extend(looked.surface);
+        result.templates.extend(looked.templates);
+        result.licenses.extend(looked.license);
+        parts.extend(looked.part);
     }
     result.files.sort_by(|a, b| a.path.cmp(&b.path));
-    indexes.finish(&mut result);
+    if !is_alone {
+        indexes.finish(&mut result);
+    }
     shards::check_splits(&parts, &mut result);
+    look_outside(&opened, outside, options, &mut result)?;
     result.problems.sort_by(|a, b| (&a.path, a.code, &a.message).cmp(&(&b.path, b.code, &b.message)));
     result.surface.sort();
     result.templates.sort_by(|a, b| (&a.path, a.place, &a.name).cmp(&(&b.path, b.place, &b.name)));
     result.licenses.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(result)
+}
+
+fn look(looker: &Looker<'_>, entries: &[Entry], options: &Options) -> Result<Vec<Looked>, VerifyError> {
+    pool(entries, options, |entry, buffer| {
+        options.cancel.check()?;
+        Ok(looker.look(entry, buffer))
+    })
+}
+
+/// Looks at files that are not covered: what speaks against them is kept, what they say is not. They complete no set of
+/// shards either.
+fn look_outside(
+    source: &Source,
+    mut entries: Vec<Entry>,
+    options: &Options,
+    result: &mut Examination,
+) -> Result<(), VerifyError> {
+    entries.retain(|entry| !is_hub_metadata(entry.path.as_str()));
+    let none = Indexes::default();
+    for looked in look(&Looker::new(source, &none), &entries, options)? {
+        let Looked { fact, finding, problems, surface, templates, license: _, part: _ } = looked;
+        result.outside.extend(fact);
+        result.outside_templates.extend(templates);
+        result.findings.extend(finding);
+        result.problems.extend(problems);
+        result.surface.extend(surface);
+    }
+    result.outside.sort_by(|a, b| a.path.cmp(&b.path));
+    result.outside_templates.sort_by(|a, b| (&a.path, a.place, &a.name).cmp(&(&b.path, b.place, &b.name)));
+    Ok(())
+}
+
+/// Longest model card in bytes that is looked at.
+const MAX_CARD: u64 = 1 << 20;
+
+/// The text of a model card, the file `README.md` of a source; raw, the first MiB of it. Nothing where there is none, and
+/// of a source that is another file. No link is followed but those that a walk follows.
+pub fn model_card(source: &Path) -> Option<String> {
+    let opened = Source::open(source).ok()?;
+    if opened.single_name().is_some_and(|name| name != CARD) {
+        return None;
+    }
+    let file = opened.open_file(&RelPath::new(CARD).ok()?).ok()?;
+    let is_file = rustix::fs::fstat(&file).is_ok_and(|stat| is_regular(&stat));
+    let bytes = is_file.then(|| read_whole(&file, MAX_CARD).ok()).flatten()?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Why the tensors of a file cannot be told.

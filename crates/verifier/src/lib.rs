@@ -34,7 +34,8 @@ mod walk;
 pub use admit::{Admission, Receipt, admit};
 pub use error::VerifyError;
 pub use examine::{
-    Examination, FileFact, FormatFinding, LicenseText, TensorsError, Weights, examine, tensors,
+    CARD, Examination, FileFact, FormatFinding, LicenseText, Scope, TensorsError, Weights, examine,
+    examine_scope, model_card, tensors,
 };
 pub use finding::{ByteRange, Finding, Kind};
 pub use pace::{Pace, lower_priority};

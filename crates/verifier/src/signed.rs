@@ -43,6 +43,8 @@ pub struct SignedReport {
     /// Files that lie in the source and that the signature does not speak for ([`Reason::is_unsigned`]), at most
     /// [`crate::MAX_LISTED`] for each reason. If there is one, a strict caller refuses, although nothing is *wrong*.
     pub unsigned: Vec<Remainder>,
+    /// Paths of the listed files that are there with all their listed bytes.
+    pub covered: BTreeSet<String>,
 }
 
 /// Verifies a source against the files that a signature lists; reads only.
@@ -119,6 +121,11 @@ pub fn verify_signed(
         receipts.save_if_writable(&whole.iter().map(|(pin, _)| pin.path.as_str()).collect())?;
     }
     findings.sort_by(|a, b| a.subject().cmp(b.subject()));
+    let listed = whole.iter().map(|(pin, _)| &pin.path).chain(by_piece.iter().map(|(entry, _)| &entry.path));
+    let mut covered: BTreeSet<String> = listed.map(|path| path.as_str().to_owned()).collect();
+    for finding in &findings {
+        covered.remove(finding.subject());
+    }
     let unsigned = remainder.items.iter().filter(|item| item.reason.is_unsigned()).cloned().collect();
     let report = Report {
         findings,
@@ -128,7 +135,7 @@ pub fn verify_signed(
         elapsed: start.elapsed(),
         remainder,
     };
-    Ok(SignedReport { report, unsigned })
+    Ok(SignedReport { report, unsigned, covered })
 }
 
 /// What lies in a source and is not covered by a signed list; reads no file. [`verify_signed`] says the same.

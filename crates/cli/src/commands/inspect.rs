@@ -8,13 +8,14 @@ use crate::args::InspectArgs;
 use crate::ctx::Ctx;
 use crate::error::{CliError, as_data};
 use crate::exit::Exit;
-use crate::output::{Outcome, safe_line};
+use crate::input::kind_of;
+use crate::output::Outcome;
 use serde::Serialize;
 use serde_json::Value;
 use sovai_core::{RelPath, Sha256};
+use sovai_formats::index::numbered;
 use sovai_formats::{SurfaceItem, TemplatePlace};
 use sovai_verifier::{Examination, FileFact, Options, examine};
-use std::io::ErrorKind;
 use std::path::Path;
 
 /// What it is, of a target that is a model's folder or file.
@@ -84,6 +85,12 @@ pub(crate) fn run(args: &InspectArgs, ctx: &Ctx) -> Result<Exit, CliError> {
             Some(templates::compare(&found.templates, &examine(base, &options)?.templates))
         }
     };
+    if kind == "file"
+        && let Some((_, number, count, _)) = args.path.file_name().and_then(|name| numbered(name.to_str()?))
+        && count > 1
+    {
+        ctx.out.say(&format!("note: part {number} of {count}; the others were not looked at"));
+    }
     let tensors = if args.tensors { tensors(&args.path, &found)? } else { Vec::new() };
     let mut text = text::render(&args.path, kind, &found);
     text.push_str(&text::tensors(&tensors));
@@ -113,22 +120,6 @@ pub(crate) fn run(args: &InspectArgs, ctx: &Ctx) -> Result<Exit, CliError> {
     };
     let exit = if found.has_errors() { Exit::Refused } else { Exit::Done };
     ctx.finish(Outcome { exit, findings: findings(&found), body, text })
-}
-
-/// Whether it is a folder or a file. What is neither is the verifier's to refuse.
-fn kind_of(path: &Path, what: &str) -> Result<&'static str, CliError> {
-    let shown = safe_line(&path.display().to_string());
-    match fs_err::metadata(path) {
-        Ok(metadata) if metadata.is_dir() => Ok("folder"),
-        Ok(_) => Ok("file"),
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            Err(CliError::new(Exit::Usage, format!("{what} {shown} is not there"))
-                .hint("check the path; a relative one starts at the working folder"))
-        }
-        Err(error) => {
-            Err(CliError::new(Exit::Usage, format!("{what} {shown} cannot be read")).source(&error))
-        }
-    }
 }
 
 /// The tensors of every file of weights whose header is sound.

@@ -7,6 +7,7 @@ use crate::ctx::Ctx;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::facts::{self, Pinned};
+use crate::input::kind_of;
 use crate::manifest::{ManifestFile, count};
 use crate::output::{Outcome, safe_line};
 use crate::policy::{self, PolicyFile};
@@ -16,7 +17,7 @@ use sovai_manifest::{Source, resolve};
 use sovai_policy::{
     Allowed, Facts, Judgement, ModelFacts, RevocationFact, Severity, Subject, TrustFact, judge,
 };
-use sovai_verifier::{Options, examine};
+use sovai_verifier::Options;
 use std::fmt::Write as _;
 use std::io::ErrorKind;
 use std::path::Path;
@@ -119,9 +120,9 @@ fn of_manifest(file: &ManifestFile, ctx: &Ctx) -> Result<Facts, CliError> {
         });
         if let Source::File(path) = &model.source {
             let source = file.resolve(path);
-            let pinned = Pinned::of(pins.map_or(&[], Vec::as_slice));
+            let pinned = pins.map_or(Pinned::Nothing, |pins| Pinned::of(pins));
             match fs_err::symlink_metadata(&source) {
-                Ok(_) => look(&mut known, &source, &pinned, ctx)?,
+                Ok(_) => look(&mut known, &source, &pinned, true, ctx)?,
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => {
                     let shown = safe_line(&source.display().to_string());
@@ -145,29 +146,25 @@ fn level(level: TrustLevel, why: &str) -> TrustFact {
 /// A bare folder or file: what would be decided about it if all of it were pinned.
 fn of_folder(path: &Path, ctx: &Ctx) -> Result<Facts, CliError> {
     let shown = path.display().to_string();
-    match fs_err::symlink_metadata(path) {
-        Ok(_) => {}
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            return Err(CliError::new(Exit::Usage, format!("target {} is not there", safe_line(&shown)))
-                .hint("check the path; a relative one starts at the working folder"));
-        }
-        Err(error) => {
-            let message = format!("target {} cannot be read", safe_line(&shown));
-            return Err(CliError::new(Exit::Usage, message).source(&error));
-        }
-    }
+    kind_of(path, "target")?;
     let source = Some(format!("file:{shown}"));
     let mut known = ModelFacts { source, ..ModelFacts::new(Subject::Folder(shown)) };
-    look(&mut known, path, &Pinned::All, ctx)?;
+    look(&mut known, path, &Pinned::All, false, ctx)?;
     Ok(Facts { models: vec![known], images: Vec::new() })
 }
 
 /// Adds what the files of a model are.
-fn look(known: &mut ModelFacts, source: &Path, pinned: &Pinned, ctx: &Ctx) -> Result<(), CliError> {
+fn look(
+    known: &mut ModelFacts,
+    source: &Path,
+    pinned: &Pinned,
+    is_model: bool,
+    ctx: &Ctx,
+) -> Result<(), CliError> {
     let options = Options { cancel: ctx.interrupt()?.cancel(), ..Options::new(ctx.threads(None)) };
-    let examination = examine(source, &options)?;
+    let examination = pinned.examine(source, is_model, &options)?;
     facts::add_examination(known, &examination, pinned);
-    if let Some(label) = facts::hub_label(source) {
+    if let Some(label) = facts::hub_label(source, pinned) {
         known.hub_license = Some(label);
     }
     Ok(())

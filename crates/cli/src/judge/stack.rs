@@ -45,6 +45,7 @@ pub(crate) fn refuse_early(judge: &Judge, pinned: &Pinned) -> Result<(), CliErro
             basis: Basis::Pins,
             matches: true,
             pins,
+            pinned: &facts::Pinned::of(pins),
             digest: Some(model_manifest(pins).1),
             folder: &pinned.file.local_source(name).unwrap_or_else(|_| PathBuf::new()),
             examination: None,

@@ -200,6 +200,7 @@ fn a_folder_is_listed_as_sha256sum_reads_it() {
     a4e5e156ddec27e286f75328784d7106b60a4eb1d246e950a001a3f944fbda99  a.bin
     a4e5e156ddec27e286f75328784d7106b60a4eb1d246e950a001a3f944fbda99  sub/b.bin
     --- stderr
+      never covered: owners and groups, times, extended attributes and access-control lists, permission bits, where on the disk the bytes lie, and holes in files
     2 files, 48 B; trust level unknown: nothing says what these bytes must be
     ");
     env.write("list", env.run("verify weights").stdout);

@@ -18,6 +18,7 @@ const MAX_INDEXES: usize = 64;
 pub(super) type Part = (String, Option<(u64, u64)>);
 
 /// The indexes of a model.
+#[derive(Default)]
 pub(super) struct Indexes {
     /// By folder (with a `/` at its end, or nothing for the root): indexes and their comparisons.
     checks: BTreeMap<String, Vec<(String, Mutex<Check>)>>,
@@ -33,7 +34,7 @@ impl Indexes {
         options: &Options,
         result: &mut Examination,
     ) -> Result<Self, VerifyError> {
-        let mut indexes = Self { checks: BTreeMap::new(), paths: BTreeSet::new() };
+        let mut indexes = Self::default();
         let named =
             entries.iter().filter(|entry| entry.path.file_name().ends_with(".safetensors.index.json"));
         for (number, entry) in named.enumerate() {

@@ -3,7 +3,7 @@
 use crate::common::{Model, options};
 use sovai_core::RelPath;
 use sovai_formats::{ContentType, Severity, SurfaceKind, TemplatePlace};
-use sovai_verifier::{Examination, Reread, TensorsError, examine, tensors};
+use sovai_verifier::{Examination, Reread, Scope, TensorsError, examine, examine_scope, model_card, tensors};
 
 /// A safetensors file of one-byte tensors, by name and length.
 fn shard(tensors: &[(&str, usize)]) -> Vec<u8> {
@@ -170,4 +170,47 @@ fn tensors_of_one_file_are_told_on_demand() {
     let file = model.source().join("sub/a.safetensors");
     let alone = examine(&file, &options(Reread::UseReceipts)).unwrap();
     assert_eq!(alone.files[0].path, "a.safetensors");
+}
+
+fn examined(model: &Model, covered: &[&str]) -> Examination {
+    let covered = covered.iter().map(|&path| path.to_owned()).collect();
+    let scope = Scope { covered: Some(&covered), is_model: true };
+    examine_scope(&model.source(), scope, &options(Reread::UseReceipts)).unwrap()
+}
+
+#[test]
+fn files_outside_complete_no_set_of_shards_and_say_nothing_for_the_model() {
+    let (first, second) = (shard(&[("a", 10)]), shard(&[("b", 20)]));
+    let names = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"];
+    let index = "model.safetensors.index.json";
+    let note = ".cache/huggingface/download/LICENSE.metadata";
+    let model = Model::new(&[
+        (names[0], &first),
+        (names[1], &second),
+        (index, INDEX.as_bytes()),
+        ("LICENSE", b"MIT License\n"),
+        ("chat_template.jinja", b"{{ messages }}"),
+        ("evil.py", b"import os\n"),
+        (note, b"MIT License\n"),
+    ]);
+    let found = examined(&model, &[names[0], index]);
+    assert_eq!(problems(&found), [("SOV2111", "."), ("SOV2104", index)]);
+    assert_eq!((found.files.len(), found.outside.len()), (2, 4), "the note is neither");
+    assert_eq!((&found.licenses[..], &found.templates[..]), (&[][..], &[][..]));
+    assert_eq!(found.outside_templates.len(), 1);
+    assert!(found.surface.iter().any(|item| item.kind == SurfaceKind::PythonFile), "{:?}", found.surface);
+    // All of it covered: a note that is pinned is a file like any other.
+    let all = examined(&model, &[names[0], names[1], index, "LICENSE", note]);
+    assert_eq!((problems(&all), all.licenses.len(), all.outside.len()), (vec![], 2, 2));
+}
+
+#[test]
+fn a_model_card_is_the_sources_own() {
+    let model = Model::new(&[("README.md", b"# A"), ("w.gguf", b"GGUF")]);
+    assert_eq!(model_card(&model.source()).as_deref(), Some("# A"));
+    assert_eq!(model_card(&model.path("README.md")).as_deref(), Some("# A"));
+    assert_eq!(model_card(&model.path("w.gguf")), None, "a neighbour's");
+    fs_err::remove_file(model.path("README.md")).unwrap();
+    std::os::unix::fs::symlink("w.gguf", model.path("README.md")).unwrap();
+    assert_eq!(model_card(&model.source()), None);
 }

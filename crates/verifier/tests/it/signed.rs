@@ -468,3 +468,22 @@ fn a_snapshot_of_a_hubs_cache_is_compared_like_a_folder() {
         ["digest config.json", "extra model.sig"]
     );
 }
+
+#[test]
+fn files_whose_listed_bytes_are_all_there_are_covered() {
+    let weights = bytes(300_000, 1);
+    let files = [("config.json", &b"{}"[..]), ("weights/model.safetensors", &weights), ("cut", b"abc")];
+    for (hash, method) in [
+        (HashAlgorithm::Sha256, Method::Files),
+        (HashAlgorithm::Blake3, Method::Files),
+        (HashAlgorithm::Blake2b, Method::Shards { size: 100_000 }),
+    ] {
+        let case = Case::with(&files, hash, method, &["logs"]);
+        case.model.write("logs/a", b"x");
+        let covered = |case: &Case| case.run().covered.into_iter().collect::<Vec<_>>();
+        assert_eq!(covered(&case), ["config.json", "cut", "weights/model.safetensors"]);
+        case.model.write("cut", b"ab");
+        flip(&case.model.path("weights/model.safetensors"), 299_999);
+        assert_eq!(covered(&case), ["config.json"]);
+    }
+}

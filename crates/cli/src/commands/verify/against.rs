@@ -6,6 +6,7 @@ use super::setup::Setup;
 use super::signed::refusal;
 use crate::args::VerifyArgs;
 use crate::error::CliError;
+use crate::facts::Pinned;
 use crate::input::read_bounded;
 use crate::judge::{Refused, Verdict, digest, rules};
 use crate::keys;
@@ -62,6 +63,7 @@ pub(super) fn run(args: &VerifyArgs, path: &Path, setup: &Setup) -> Result<Found
     };
     found.report = Some(report);
     found.pins = passport.pins();
+    found.pinned = Pinned::of(&found.pins);
     found.files = Some(found.pins.clone());
     found.digest = Some(passport.model());
     found.subject = passport.model();

@@ -2,7 +2,7 @@
 
 use super::outputs::{self, Kind};
 use super::report::{
-    Against, Checked, License, ModelBody, PassportFact, PolicyBody, Signatures, effort, remarks_text,
+    Against, Checked, License, Listed, ModelBody, PassportFact, PolicyBody, Signatures, effort, remarks_text,
 };
 use super::setup::Setup;
 use super::vsa::{self, Written};
@@ -11,8 +11,9 @@ use crate::args::VerifyArgs;
 use crate::ctx::Ctx;
 use crate::error::CliError;
 use crate::exit::Exit;
-use crate::facts;
-use crate::judge::{ModelInput, Refused, Verdict};
+use crate::facts::{self, Pinned};
+use crate::input::kind_of;
+use crate::judge::{ModelInput, Refused, Verdict, remainder_text};
 use crate::manifest::{ManifestFile, count};
 use crate::output::{Outcome, safe_line};
 use crate::policy::{self, PolicyFile};
@@ -23,9 +24,8 @@ use sovai_policy::{Facts, ModelFacts, Severity, Subject};
 use sovai_store::model_manifest;
 use sovai_trust::Basis;
 use sovai_verifier::{Passport, Remainder, Report};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::io::ErrorKind;
-use std::path::Path;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -53,8 +53,11 @@ pub(super) struct Found {
     pub(super) source: String,
     pub(super) against: Against,
     pub(super) report: Option<Report>,
+    pub(super) listed: Option<Listed>,
     /// Files that are pinned, signed or in a passport.
     pub(super) pins: Vec<FilePin>,
+    /// Which files somebody vouches for.
+    pub(super) pinned: Pinned,
     /// Files with lengths and digests, for the result.
     pub(super) files: Option<Vec<FilePin>>,
     /// The model digest.
@@ -82,7 +85,10 @@ impl Found {
             name: None,
             against,
             report: None,
+            listed: None,
             pins: Vec::new(),
+            // Where something is to be compared, nothing counts before it was.
+            pinned: Pinned::Paths(BTreeSet::new()),
             files: None,
             digest: None,
             subject: Sha256::from_bytes([0; 32]),
@@ -108,7 +114,7 @@ pub(super) fn trusted_by_option(args: &VerifyArgs) -> bool {
 }
 
 pub(super) fn run(args: &VerifyArgs, ctx: &Ctx) -> Result<Exit, CliError> {
-    let kind = kind_of(&args.target)?;
+    let kind = kind_of(&args.target, "target")?;
     let pins = match &args.pins {
         Some(pins) => {
             let (manifest, model) = split_pins(pins)?;
@@ -212,7 +218,8 @@ fn check(
 ) -> Result<(Checked, Facts), CliError> {
     // Files of which nothing is believed are not looked at either.
     let compared = found.report.is_some() || found.against == Against::Nothing;
-    let examination = compared.then(|| sovai_verifier::examine(&args.target, &setup.options)).transpose()?;
+    let examine = || found.pinned.examine(&args.target, false, &setup.options);
+    let examination = compared.then(examine).transpose()?;
     let matches = found.report.as_ref().is_some_and(|report| report.findings.is_empty());
     let git_blobs = setup.judge.git_blobs(&args.target, &found.pins, &setup.options, &*setup.reporter)?;
     let mut judgement = setup.judge.model(
@@ -226,6 +233,7 @@ fn check(
             },
             matches,
             pins: &found.pins,
+            pinned: &found.pinned,
             digest: found.digest,
             folder: &args.target,
             examination: examination.as_ref(),
@@ -250,6 +258,7 @@ fn check(
         source: found.source,
         against: found.against,
         report: found.report,
+        listed: found.listed,
         license: found.license,
         judgement: Some(judgement),
         signatures: found.signatures,
@@ -293,6 +302,7 @@ fn compare(args: &VerifyArgs, file: &ManifestFile, model: &Name, setup: &Setup) 
     found.digest = Some(model_manifest(pinned).1);
     found.inputs = vsa::lock_input(file, lock.is_some())?;
     found.files = Some(pinned.clone());
+    found.pinned = Pinned::of(pinned);
     found.pins.clone_from(pinned);
     found.name = Some(model.clone());
     Ok(found)
@@ -373,6 +383,9 @@ fn list_text(
     if let Some((file, judgement)) = policy {
         said.push_str(&policy_text(file, judgement, ctx));
     }
+    if let Some(listed) = &checked.listed {
+        said.push_str(&remainder_text(&listed.remainder, talk));
+    }
     if !said.is_empty() {
         ctx.out.say(said.trim_end());
     }
@@ -401,22 +414,6 @@ impl PolicyBody {
             file: file.path.as_ref().map(|path| path.display().to_string()),
             refused: judgement.count(Severity::Refuse),
             warnings: judgement.count(Severity::Warn),
-        }
-    }
-}
-
-fn kind_of(target: &Path) -> Result<&'static str, CliError> {
-    let shown = safe_line(&target.display().to_string());
-    match fs_err::metadata(target) {
-        Ok(metadata) if metadata.is_dir() => Ok("folder"),
-        // What is neither is the verifier's to refuse.
-        Ok(_) => Ok("file"),
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            Err(CliError::new(Exit::Usage, format!("target {shown} is not there"))
-                .hint("check the path; a relative one starts at the working folder"))
-        }
-        Err(error) => {
-            Err(CliError::new(Exit::Usage, format!("target {shown} cannot be read")).source(&error))
         }
     }
 }

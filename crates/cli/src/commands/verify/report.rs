@@ -64,6 +64,14 @@ pub(super) struct PassportFact {
     pub(super) signed: bool,
 }
 
+/// Files that were read and compared with nothing.
+pub(super) struct Listed {
+    pub(super) files: u64,
+    /// All of them, and all were read.
+    pub(super) bytes: u64,
+    pub(super) remainder: Remainders,
+}
+
 /// Everything that was found out about one model.
 pub(super) struct Checked {
     /// Its name in the manifest; `None` for a bare folder.
@@ -73,6 +81,8 @@ pub(super) struct Checked {
     pub(super) against: Against,
     /// What comparing its bytes came to; `None` where there was nothing to compare with.
     pub(super) report: Option<Report>,
+    /// What was read where there was nothing to compare with.
+    pub(super) listed: Option<Listed>,
     pub(super) license: Option<License>,
     pub(super) judgement: Option<ModelJudgement>,
     pub(super) signatures: Vec<Verdict>,
@@ -239,6 +249,8 @@ impl Checked {
 
     pub(super) fn body(&self) -> ModelBody<'_> {
         let report = self.report.as_ref();
+        let listed = self.listed.as_ref();
+        let read = listed.map_or(0, |listed| listed.bytes);
         ModelBody {
             name: self.name.as_ref(),
             source: &self.source,
@@ -248,13 +260,13 @@ impl Checked {
             level: self.judgement.as_ref().map(|judgement| &judgement.level),
             digest: self.judgement.as_ref().and_then(|judgement| judgement.digest),
             license: self.license.as_ref(),
-            files: report.map_or(0, |report| report.files),
-            bytes: report.map_or(0, |report| report.bytes),
-            hashed: report.map_or(0, |report| report.hashed),
+            files: report.map_or(listed.map_or(0, |listed| listed.files), |report| report.files),
+            bytes: report.map_or(read, |report| report.bytes),
+            hashed: report.map_or(read, |report| report.hashed),
             findings: report.map_or(0, |report| report.findings.len()),
             signatures: &self.signatures,
             passport: self.passport.as_ref(),
-            remainder: report.map(|report| &report.remainder),
+            remainder: report.map(|report| &report.remainder).or(listed.map(|listed| &listed.remainder)),
             examination: self.examination.as_ref().map(ExaminationBody::new),
             template_differences: &self.differences,
         }

@@ -6,6 +6,7 @@ use super::setup::Setup;
 use crate::args::VerifyArgs;
 use crate::error::CliError;
 use crate::exit::Exit;
+use crate::facts::Pinned;
 use crate::input::read_bounded;
 use crate::judge::{CertificateFiles, CertificateTrust, Refused, Signers, Verdict, digest, opened};
 use crate::keys;
@@ -52,6 +53,7 @@ pub(super) fn run(args: &VerifyArgs, signature: &Path, setup: &Setup) -> Result<
     found.unsigned.retain(|left| left.reason != Reason::Signature);
     found.report = Some(compared.report);
     found.pins = pins(&opened.signed);
+    found.pinned = Pinned::Paths(compared.covered);
     found.digest = passport.as_ref().map(|passport| model_manifest(&passport.pins()).1);
     found.made = passport;
     Ok(found)

@@ -138,6 +138,7 @@ fn unpinned(name: &Name, model: &Model) -> Checked {
         source: model.source.to_string(),
         against: Against::Nothing,
         report: None,
+        listed: None,
         license: model.license.as_deref().map(License::new),
         judgement: None,
         signatures: Vec::new(),
