@@ -56,7 +56,7 @@ impl From<serde_json::Error> for JsonError {
     fn from(error: serde_json::Error) -> Self {
         let what = crate::text::shorten(&error.to_string(), 300);
         // "expected value at line 1 column 1" alone does not say of what.
-        Self::Invalid(if error.is_syntax() || error.is_eof() { format!("no JSON: {what}") } else { what })
+        Self::Invalid(if what.starts_with("expected value") { format!("no JSON: {what}") } else { what })
     }
 }
 
