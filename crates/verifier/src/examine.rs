@@ -159,13 +159,15 @@ pub fn examine_scope(source: &Path, scope: Scope<'_>, options: &Options) -> Resu
     let opened = Source::open(source)?;
     let walked = opened.walk(&options.cancel)?;
     let mut result = Examination { findings: walked.findings, ..Examination::default() };
-    let (entries, outside): (Vec<Entry>, Vec<Entry>) =
-        walked.files.into_values().partition(|entry| scope.covers(entry.path.as_str()));
+    let mut entries: Vec<Entry> = walked.files.into_values().collect();
+    let outside = entries.extract_if(.., |entry| !scope.covers(entry.path.as_str())).collect();
     let is_alone = opened.single_name().is_some() && !scope.is_model;
     let indexes = Indexes::read(&opened, &entries, options, &mut result)?;
     let looker = Looker::new(&opened, &indexes);
     let mut parts = Vec::new();
-    for looked in look(&looker, &entries, options)? {
+    let seen = look(&looker, &entries, options)?;
+    drop(entries);
+    for looked in seen {
         result.files.extend(looked.fact);
         result.findings.extend(looked.finding);
         result.problems.extend(looked.problems);

@@ -3,6 +3,7 @@
 use crate::Options;
 use crate::compare::{checked, compare};
 use crate::error::VerifyError;
+use crate::layout::is_hub_metadata;
 use crate::walk::{Entry, Link, Source, Walked};
 use serde::{Deserialize, Serialize};
 use sovai_core::FilePin;
@@ -176,4 +177,14 @@ fn empty_folders(walked: &Walked) -> impl Iterator<Item = &str> {
 pub fn remainder(source: &Path, pins: &[FilePin], options: &Options) -> Result<Remainders, VerifyError> {
     let pins = checked(source, pins)?;
     Ok(compare(&Source::open(source)?, &pins, options)?.remainder)
+}
+
+/// What of a source without pins is not covered by the digests that [`crate::digest_source`] makes of it; reads no file.
+///
+/// # Errors
+///
+/// Where the source is not there or cannot be opened, or when the run is stopped.
+pub fn remainder_unpinned(source: &Path, options: &Options) -> Result<Remainders, VerifyError> {
+    let walked = Source::open(source)?.walk(&options.cancel)?;
+    Ok(Remainders::of(&walked, |entry| is_hub_metadata(entry.path.as_str()).then_some(Reason::HubMetadata)))
 }

@@ -1,7 +1,7 @@
 //! What is not covered is said.
 
 use crate::common::{Model, options};
-use sovai_verifier::{MAX_LISTED, Reason, Remainders, Reread, remainder};
+use sovai_verifier::{MAX_LISTED, Reason, Remainders, Reread, remainder, remainder_unpinned};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
@@ -50,6 +50,7 @@ fn modes_links_empty_folders_and_notes_are_listed_and_are_no_findings() {
     ];
     assert_eq!(listed(&report.remainder), expected);
     assert_eq!(remainder(&model.source(), &model.pins, &options(Reread::Full)).unwrap(), report.remainder);
+    assert_eq!(remainder_unpinned(&model.source(), &options(Reread::Full)).unwrap(), report.remainder);
     // Admission says the same when it reads, and when receipts answer.
     assert_eq!(listed(&model.admitted().remainder), expected);
     let again = model.admitted();

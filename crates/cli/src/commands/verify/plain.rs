@@ -24,7 +24,7 @@ pub(super) fn run(args: &VerifyArgs, setup: &Setup) -> Result<Found, CliError> {
     found.listed = Some(Listed {
         files: files.len() as u64,
         bytes: FilePin::total(&files),
-        remainder: sovai_verifier::remainder(&args.target, &files, &options)?,
+        remainder: sovai_verifier::remainder_unpinned(&args.target, &options)?,
     });
     found.digest = Some(digest);
     found.subject = digest;
