@@ -226,3 +226,26 @@ fn a_result_that_compares_nothing_says_what_it_did_not_read() {
     assert!(env.run("-v verify m").stderr.contains("    empty: an empty folder"), "{ran}");
     assert!(ran.stderr.contains("never covered: owners and groups"), "{ran}");
 }
+
+#[test]
+fn files_that_are_signed_by_another_hash_or_in_pieces_count_too() {
+    let env = TestEnv::new();
+    for (name, text) in
+        [("a.txt", "x\n"), ("a/b", "hello\n"), ("config.json", "{}\n"), ("é:1.bin", "0123456789\n")]
+    {
+        env.write(&format!("m/{name}"), text);
+    }
+    env.write("m/empty", "").write("renamed.bin", "x\n");
+    let vectors = concat!(env!("CARGO_MANIFEST_DIR"), "/../signing/tests/vectors");
+    // An empty file has no piece, so that no signature over pieces covers it.
+    for (target, name, covered) in
+        [("m", "blake2b", 5), ("m", "blake3", 5), ("m", "shards", 4), ("renamed.bin", "single", 1)]
+    {
+        let value = env.json(&format!(
+            "verify {target} --compat --signature {vectors}/{name}.sig --key {vectors}/prime256v1.pub"
+        ));
+        let contents = value["models"][0]["examination"]["contents"].as_object().unwrap();
+        let files: u64 = contents.values().map(|count| count.as_u64().unwrap()).sum();
+        assert_eq!((value["exitCode"].as_i64(), files), (Some(0), covered), "{name}: {value}");
+    }
+}
