@@ -19,6 +19,8 @@ struct Rule {
 const ASYNC: &[&str] = &["tokio", "bollard", "hyper", "futures-util", "rustls"];
 /// The same without the crates of certificates.
 const NETWORK: &[&str] = &["tokio", "bollard", "hyper", "futures-util"];
+/// What could reach the internet stays out of what runs on the operator's side.
+const DOWNLOADS: &[&str] = &["reqwest", "object_store"];
 /// Talking to people belongs to the command line.
 const TERMINAL: &[&str] = &["clap", "indicatif", "anstream", "clap_complete", "clap_mangen"];
 /// Pure crates touch no file.
@@ -63,10 +65,29 @@ const RULES: &[Rule] = &[
     },
     Rule {
         package: "sovai-deployer",
-        may_use: &["sovai-core", "sovai-catalog", "sovai-manifest", "sovai-store", "sovai-verifier"],
-        never: &[TERMINAL],
+        may_use: &[
+            "sovai-core",
+            "sovai-catalog",
+            "sovai-manifest",
+            "sovai-images",
+            "sovai-store",
+            "sovai-verifier",
+        ],
+        never: &[TERMINAL, DOWNLOADS],
     },
-    Rule { package: "sovai-gateway", may_use: &["sovai-core"], never: &[TERMINAL, ENGINE] },
+    Rule { package: "sovai-gateway", may_use: &["sovai-core"], never: &[TERMINAL, ENGINE, DOWNLOADS] },
+    Rule { package: "sovai-http", may_use: &["sovai-core"], never: &[TERMINAL, ENGINE] },
+    Rule {
+        package: "sovai-registry",
+        may_use: &["sovai-core", "sovai-http", "sovai-store"],
+        never: &[TERMINAL, ENGINE],
+    },
+    Rule {
+        package: "sovai-sources",
+        may_use: &["sovai-core", "sovai-http", "sovai-registry", "sovai-store", "sovai-verifier"],
+        never: &[TERMINAL, ENGINE],
+    },
+    Rule { package: "sovai-images", may_use: &["sovai-core", "sovai-store"], never: &[ASYNC, TERMINAL] },
     Rule {
         package: "sovai",
         may_use: &[
@@ -83,13 +104,18 @@ const RULES: &[Rule] = &[
             "sovai-trust",
             "sovai-policy",
             "sovai-evidence",
+            "sovai-http",
+            "sovai-registry",
+            "sovai-sources",
+            "sovai-images",
         ],
         never: &[],
     },
     // These look at the product from outside, as its users do: through the binary.
+    Rule { package: "sovai-test-hub", may_use: &[], never: &[ENGINE] },
     Rule { package: "sovai-stub-engine", may_use: &[], never: &[TERMINAL, ENGINE] },
-    Rule { package: "sovai-e2e", may_use: &[], never: &[ENGINE] },
-    Rule { package: "sovai-bench", may_use: &[], never: &[ENGINE] },
+    Rule { package: "sovai-e2e", may_use: &["sovai-test-hub"], never: &[ENGINE] },
+    Rule { package: "sovai-bench", may_use: &["sovai-test-hub"], never: &[ENGINE] },
     Rule { package: "xtask", may_use: &["sovai", "sovai-manifest", "sovai-policy"], never: &[] },
 ];
 

@@ -1,14 +1,20 @@
 //! The command line: what can be written there, and its help. The only module that knows clap.
 
+mod catalog;
 mod generate;
+mod pull;
 mod signing;
+mod store;
 mod verify;
 
+pub(crate) use catalog::{CatalogArgs, InitArgs};
 pub(crate) use generate::{completions, man, man_names, man_pages};
+pub(crate) use pull::{PullArgs, PushArgs};
 pub(crate) use signing::{
     ConformanceArgs, ExportArgs, ExportCommand, InspectArgs, KeyKind, KeysArgs, KeysCommand, PolicyArgs,
     PolicyCommand, RoleArg, SignArgs, SignCommand, SignerArgs, TrustArgs, TrustCommand,
 };
+pub(crate) use store::StoreArgs;
 pub(crate) use verify::{ReadingArgs, SummaryArgs, VerifyArgs};
 
 use crate::exit::Exit;
@@ -106,14 +112,24 @@ pub(crate) enum ProgressMode {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Write a commented manifest, from the catalogue or from scratch
+    Init(InitArgs),
     /// Check a manifest: syntax, schema and the rules between fields
     Validate(ValidateArgs),
     /// Resolve sources and images to sizes and digests, into the lock beside the manifest
     Lock(LockArgs),
+    /// Bring weights and images into the store
+    Pull(Box<PullArgs>),
+    /// Publish a stack's models and images to an OCI registry
+    Push(Box<PushArgs>),
     /// Check bytes against pins, signatures or a passport, and judge them by trust and policy
     Verify(Box<VerifyArgs>),
     /// Read the headers of model files safely, and tell what is in them
     Inspect(InspectArgs),
+    /// Known models, with a source and a date for each fact
+    Catalog(CatalogArgs),
+    /// Look after the local store
+    Store(StoreArgs),
     /// Make keys
     Keys(KeysArgs),
     /// Sign models and statements
@@ -308,8 +324,13 @@ impl Command {
     /// `kind` of the command's JSON result.
     pub(crate) const fn kind(&self) -> &'static str {
         match self {
+            Self::Init(_) => "InitResult",
             Self::Validate(_) => "ValidateResult",
             Self::Lock(_) => "LockResult",
+            Self::Pull(_) => "PullResult",
+            Self::Push(_) => "PushResult",
+            Self::Catalog(_) => "CatalogResult",
+            Self::Store(_) => "StoreResult",
             Self::Verify(_) => "VerifyResult",
             Self::Inspect(_) => "InspectResult",
             Self::Keys(_) => "KeysResult",

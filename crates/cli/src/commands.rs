@@ -1,11 +1,13 @@
 //! The commands: each takes its arguments and the context, and gives the exit code or why it failed.
 
+mod catalog;
 mod completions;
 mod deploy;
 mod doctor;
 mod down;
 mod export;
 mod gateway;
+mod init;
 mod inspect;
 mod keys;
 mod lock;
@@ -14,9 +16,12 @@ mod man;
 mod oms_conformance;
 mod plan;
 mod policy;
+mod pull;
+mod push;
 mod schema;
 mod sign;
 mod status;
+mod store;
 mod trust;
 mod validate;
 mod verify;
@@ -31,6 +36,11 @@ pub(crate) fn run(command: Command, ctx: &Ctx) -> Result<Exit, CliError> {
     match command {
         Command::Validate(args) => validate::run(&args, ctx),
         Command::Lock(args) => lock::run(&args, ctx),
+        Command::Init(args) => init::run(&args, ctx),
+        Command::Pull(args) => pull::run(&args, ctx),
+        Command::Push(args) => push::run(&args, ctx),
+        Command::Catalog(args) => catalog::run(&args, ctx),
+        Command::Store(args) => store::run(&args, ctx),
         Command::Verify(args) => verify::run(&args, ctx),
         Command::Inspect(args) => inspect::run(&args, ctx),
         Command::Keys(args) => keys::run(&args, ctx),

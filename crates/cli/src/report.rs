@@ -28,13 +28,15 @@ pub(crate) fn reporter(mode: ProgressMode, talk: Talk) -> Box<dyn Reporter> {
 
 /// Steps that go over bytes, perhaps of thousands of files: each file alone is not worth a line.
 fn counts_bytes(step: Step) -> bool {
-    matches!(step, Step::Lock | Step::Verify | Step::Store)
+    matches!(step, Step::Lock | Step::Pull | Step::Push | Step::Verify | Step::Store)
 }
 
 /// What a step does, in words for people.
 fn words(step: Step) -> &'static str {
     match step {
         Step::Lock => "hashing",
+        Step::Pull => "pulling",
+        Step::Push => "pushing",
         Step::Verify => "verifying",
         Step::Store => "storing",
         Step::Preflight => "checking the host",

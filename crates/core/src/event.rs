@@ -28,6 +28,8 @@ pub enum EventKind {
 #[expect(missing_docs, reason = "the names are the words of the commands' documentation")]
 pub enum Step {
     Lock,
+    Pull,
+    Push,
     Verify,
     Store,
     Preflight,
@@ -50,6 +52,8 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Lock => "lock",
+            Self::Pull => "pull",
+            Self::Push => "push",
             Self::Verify => "verify",
             Self::Store => "store",
             Self::Preflight => "preflight",
@@ -80,7 +84,7 @@ pub struct Event {
     pub step: Step,
     /// To what: a file, a container, a network.
     pub subject: String,
-    /// How much of `total` is done; bytes in `verify` and `store`, milliseconds waited in `wait-ready`.
+    /// How much of `total` is done; bytes in `pull`, `push`, `verify` and `store`, milliseconds waited in `wait-ready`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub done: Option<u64>,
     /// How much there is in all, in the unit of `done`.

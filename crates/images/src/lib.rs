@@ -1,0 +1,1 @@
+//! Container images on disk: docker archives, OCI layouts, and the store.

@@ -1,0 +1,43 @@
+//! The kinds of sources, one file each. A new kind is a file here, and its word in the list below.
+
+use crate::{Source, SourceError};
+use sovai_http::{Client, Env};
+use std::sync::Arc;
+
+/// What an adapter is made from.
+#[derive(Debug, Clone)]
+pub struct Surroundings {
+    /// The HTTP client.
+    pub http: Client,
+    /// Endpoints and tokens.
+    pub env: Env,
+}
+
+/// Makes a source from the text after its scheme.
+type Open = fn(origin: &str, rest: &str, surroundings: &Surroundings) -> Result<Arc<dyn Source>, SourceError>;
+
+macro_rules! adapters {
+    ($($module:ident = $scheme:literal),* $(,)?) => {
+        $(mod $module;)*
+        /// The schemes, each with how its source is made.
+        const ADAPTERS: &[(&str, Open)] = &[$(($scheme, $module::open as Open)),*];
+    };
+}
+
+adapters! {}
+
+/// The schemes of sources that this crate reads.
+pub fn schemes() -> impl Iterator<Item = &'static str> {
+    ADAPTERS.iter().map(|(scheme, _)| *scheme)
+}
+
+/// The source behind a scheme and the text after it, as the manifest writes both.
+pub fn open(scheme: &str, rest: &str, surroundings: &Surroundings) -> Result<Arc<dyn Source>, SourceError> {
+    let origin = format!("{scheme}:{rest}");
+    if let Some((_, make)) = ADAPTERS.iter().find(|(known, _)| *known == scheme) {
+        return make(&origin, rest, surroundings);
+    }
+    let known: Vec<&str> = schemes().collect();
+    let reason = format!("unknown scheme; known are {}", known.join(", "));
+    Err(SourceError::Invalid { origin, reason })
+}

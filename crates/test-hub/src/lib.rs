@@ -1,0 +1,1 @@
+//! A small model hub for tests, with faults on demand.

@@ -1,0 +1,2 @@
+//! The hub as a process.
+fn main() {}
