@@ -7,10 +7,13 @@ use futures_util::{Stream, StreamExt as _};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use reqwest::redirect::Policy;
 use reqwest::{Body, Method, StatusCode, Version};
-use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
+use std::{fmt, io};
 use url::{Host, Url};
 
 /// Redirects that are followed in a row.
@@ -48,6 +51,8 @@ pub struct Request {
     url: Url,
     headers: HeaderMap,
     body: Option<Body>,
+    /// Pieces of a streamed body that went out.
+    taken: Option<Arc<AtomicU64>>,
 }
 
 /// A successful answer whose body has not been read.
@@ -60,7 +65,7 @@ pub struct Response {
 impl Request {
     /// A request without headers.
     pub fn new(method: Method, url: Url) -> Self {
-        Self { method, url, headers: HeaderMap::new(), body: None }
+        Self { method, url, headers: HeaderMap::new(), body: None, taken: None }
     }
 
     /// A GET.
@@ -100,6 +105,24 @@ impl Request {
         self
     }
 
+    /// Adds a body that comes in pieces, `length` bytes in all. Such a request can be sent only once. While pieces are
+    /// taken the other side is not silent, however long the whole takes.
+    #[must_use]
+    pub fn stream(
+        mut self,
+        length: u64,
+        pieces: impl Stream<Item = Result<Bytes, io::Error>> + Send + 'static,
+    ) -> Self {
+        let taken = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&taken);
+        let pieces = pieces.inspect(move |_| {
+            counter.fetch_add(1, Ordering::Relaxed);
+        });
+        self.taken = Some(taken);
+        // Without it the body would go out in chunks of unknown number, which registries and buckets refuse.
+        self.header(reqwest::header::CONTENT_LENGTH, &length.to_string()).body(Body::wrap_stream(pieces))
+    }
+
     /// Where it goes.
     pub const fn url(&self) -> &Url {
         &self.url
@@ -111,7 +134,13 @@ impl Request {
             None => None,
             Some(body) => Some(Body::from(body.as_bytes()?.to_vec())),
         };
-        Some(Self { method: self.method.clone(), url: self.url.clone(), headers: self.headers.clone(), body })
+        Some(Self {
+            method: self.method.clone(),
+            url: self.url.clone(),
+            headers: self.headers.clone(),
+            body,
+            taken: None,
+        })
     }
 }
 
@@ -185,8 +214,17 @@ impl Client {
         *sent.headers_mut() = request.headers;
         *sent.body_mut() = request.body;
         // `read_timeout` starts when the head is there.
-        let head =
-            tokio::time::timeout(self.options.silence + self.options.connect, self.inner.execute(sent)).await;
+        let limit = self.options.silence + self.options.connect;
+        let mut answer = pin!(self.inner.execute(sent));
+        let mut seen = 0;
+        let head = loop {
+            let head = tokio::time::timeout(limit, &mut answer).await;
+            let taken = request.taken.as_ref().map_or(0, |taken| taken.load(Ordering::Relaxed));
+            if head.is_ok() || taken == seen {
+                break head;
+            }
+            seen = taken;
+        };
         let after = self.options.silence;
         match head {
             Err(_) => Err(HttpError::Timeout { url, after }),
