@@ -1,7 +1,8 @@
 //! Value types that every sovai crate speaks.
 //!
 //! Parsed once, at the border, and carried as types from there on: [`Sha256`], [`Name`], [`RelPath`], [`ByteSize`],
-//! [`FilePin`], [`TrustLevel`]. Also the [`Event`] stream that feeds the human view, the JSON lines and the report.
+//! [`FilePin`], [`Reference`], [`Platform`], [`TrustLevel`]. Also the [`Event`] stream that feeds the human view, the JSON
+//! lines and the report.
 //!
 //! This crate does no I/O, knows no async runtime and never prints.
 
@@ -9,6 +10,8 @@ mod digest;
 mod event;
 mod name;
 mod path;
+mod platform;
+mod reference;
 mod size;
 mod trust;
 
@@ -16,6 +19,8 @@ pub use digest::{DigestError, ImageId, Sha256};
 pub use event::{Event, EventKind, NullReporter, RecordingReporter, Reporter, Step};
 pub use name::{Name, NameError};
 pub use path::{PathError, PathSet, RelPath};
+pub use platform::{Platform, PlatformError};
+pub use reference::{Reference, ReferenceError, is_registry_host};
 pub use size::{ByteSize, SizeError, format_bytes};
 pub use trust::{TrustLevel, TrustLevelError};
 
