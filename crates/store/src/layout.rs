@@ -1,7 +1,7 @@
 //! The folders of a store, how it is opened, and its index.
 
 use crate::error::{Context as _, StoreError};
-use crate::lock::StoreLock;
+use crate::lock::{StoreHold, StoreLock};
 use crate::model::Descriptor;
 use crate::stack::StackDir;
 use crate::stage::Stage;
@@ -15,10 +15,10 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 /// Folders below the root, all with mode 0700. `tmp` holds blobs on their way in.
-const FOLDERS: [&str; 8] =
-    ["blobs", "blobs/sha256", "trees", "receipts", "stacks", "trust", "evidence", "tmp"];
+const FOLDERS: [&str; 9] =
+    ["blobs", "blobs/sha256", "trees", "receipts", "stacks", "trust", "evidence", "tmp", "roots"];
 /// Folders in which a process that died may have left a temporary file.
-const SWEPT: [&str; 7] = ["", "blobs/sha256", "trees", "receipts", "trust", "evidence", "tmp"];
+const SWEPT: [&str; 8] = ["", "blobs/sha256", "trees", "receipts", "trust", "evidence", "tmp", "roots"];
 /// Content of `oci-layout` (OCI image layout specification 1.0).
 const OCI_LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 const INDEX_MEDIA_TYPE: &str = "application/vnd.oci.image.index.v1+json";
@@ -63,6 +63,23 @@ impl Store {
         Ok(store)
     }
 
+    /// The store in the folder `root`, to look into; nothing when there is none. Makes and changes nothing, so it does for a
+    /// store that cannot be written.
+    ///
+    /// A store that belongs to another user is an error, as in [`Store::open`].
+    pub fn look(root: &Path) -> Result<Option<Self>, StoreError> {
+        let Ok(root) = fs_err::canonicalize(root) else { return Ok(None) };
+        if !root.join("oci-layout").exists() {
+            return Ok(None);
+        }
+        let (me, owner) =
+            (rustix::process::geteuid().as_raw(), fs_err::metadata(&root).context("look at", &root)?.uid());
+        if me != owner {
+            return Err(StoreError::Owner { path: root, expected: me, found: owner });
+        }
+        Ok(Some(Self { root }))
+    }
+
     /// The root folder, as an absolute path.
     pub fn root(&self) -> &Path {
         &self.root
@@ -81,6 +98,21 @@ impl Store {
     /// Like [`Store::lock`], but sweeps nothing: for who must first look at the link counts and times of blobs.
     pub fn lock_unswept(&self, holder: &str) -> Result<StoreLock, StoreError> {
         StoreLock::take(&self.root.join("lock"), holder)
+    }
+
+    /// Says that this process uses or brings in blobs, for as long as what is given back lives: nothing is pruned meanwhile.
+    /// Any number of processes may do so at once.
+    ///
+    /// Taken before roots and blobs are looked at, and without waiting: [`StoreError::Busy`] while somebody prunes. Whoever
+    /// takes the store's lock as well takes this first.
+    pub fn hold(&self, holder: &str) -> Result<StoreHold, StoreError> {
+        StoreHold::shared(&self.root.join("use.lock"), holder)
+    }
+
+    /// Says that nobody but this process uses blobs, for as long as what is given back lives: for who removes them.
+    /// [`StoreError::Busy`] while anybody else has a hold.
+    pub fn hold_alone(&self, holder: &str) -> Result<StoreHold, StoreError> {
+        StoreHold::alone(&self.root.join("use.lock"), holder)
     }
 
     /// Removes what dead processes have left half-written; says how many files and folders that were.

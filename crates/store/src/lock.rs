@@ -24,9 +24,7 @@ pub struct StoreLock {
 impl StoreLock {
     /// Takes the lock on `path` without waiting and writes down who holds it.
     pub(crate) fn take(path: &Path, holder: &str) -> Result<Self, StoreError> {
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR).context("open", path)?;
-        let mut file = File::from(fd);
+        let mut file = open(path)?;
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(Errno::WOULDBLOCK) => {
@@ -34,10 +32,7 @@ impl StoreLock {
             }
             Err(error) => return Err(StoreError::io("lock", path, error)),
         }
-        let line: String = holder.chars().filter(|c| !c.is_control()).take(200).collect();
-        file.set_len(0).context("write", path)?;
-        file.rewind().context("write", path)?;
-        writeln!(file, "{} {line}", std::process::id()).context("write", path)?;
+        write_holder(&mut file, path, holder)?;
         Ok(Self { file, path: path.to_owned() })
     }
 
@@ -54,6 +49,90 @@ impl Drop for StoreLock {
         // Closing the file is not enough: a child that was forked and has not yet run its program holds a copy of it.
         let _ = rustix::fs::flock(&self.file, FlockOperation::Unlock);
     }
+}
+
+/// A hold on the store's blobs; dropping it gives it back. See [`crate::Store::hold`].
+#[derive(Debug)]
+pub struct StoreHold {
+    file: File,
+    alone: bool,
+}
+
+impl StoreHold {
+    pub(crate) fn shared(path: &Path, holder: &str) -> Result<Self, StoreError> {
+        let mut hold = Self::lock(open(path)?, path, FlockOperation::NonBlockingLockShared, false)?;
+        // One name is enough to tell that somebody is there; it is written anew when that process has ended.
+        if !is_living(&first_line(&mut hold.file)) {
+            write_holder(&mut hold.file, path, holder)?;
+        }
+        Ok(hold)
+    }
+
+    pub(crate) fn alone(path: &Path, holder: &str) -> Result<Self, StoreError> {
+        let file = open(path)?;
+        let mut hold = Self::lock(file, path, FlockOperation::NonBlockingLockExclusive, true)?;
+        write_holder(&mut hold.file, path, holder)?;
+        Ok(hold)
+    }
+
+    fn lock(mut file: File, path: &Path, how: FlockOperation, alone: bool) -> Result<Self, StoreError> {
+        match rustix::fs::flock(&file, how) {
+            Ok(()) => Ok(Self { file, alone }),
+            Err(Errno::WOULDBLOCK) => {
+                Err(StoreError::Busy { path: path.to_owned(), holder: read_living(&mut file) })
+            }
+            Err(error) => Err(StoreError::io("lock", path, error)),
+        }
+    }
+}
+
+impl Drop for StoreHold {
+    fn drop(&mut self) {
+        if self.alone {
+            drop(self.file.set_len(0));
+        }
+        // As with `StoreLock`: a forked child may hold a copy.
+        let _ = rustix::fs::flock(&self.file, FlockOperation::Unlock);
+    }
+}
+
+/// Whether the line of a holder names a process that is there now.
+fn is_living(line: &str) -> bool {
+    line.split_once(' ').is_some_and(|(pid, _)| {
+        pid.bytes().all(|b| b.is_ascii_digit()) && Path::new("/proc").join(pid).exists()
+    })
+}
+
+/// What the file of a lock says, without waiting for it.
+fn first_line(file: &mut File) -> String {
+    let mut text = String::new();
+    match file.rewind().and_then(|()| (&*file).take(MAX_HOLDER).read_to_string(&mut text)) {
+        Ok(_) => text,
+        Err(_) => String::new(),
+    }
+}
+
+/// The name in the file of a shared lock, unless its process has ended and others hold on.
+fn read_living(file: &mut File) -> String {
+    let holder = read_holder(file);
+    match holder.strip_prefix("process ") {
+        Some(line) if !is_living(line) => "another process".to_owned(),
+        _ => holder,
+    }
+}
+
+fn open(path: &Path) -> Result<File, StoreError> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let fd = rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR).context("open", path)?;
+    Ok(File::from(fd))
+}
+
+/// Writes down who holds the lock, in place of who held it before.
+fn write_holder(file: &mut File, path: &Path, holder: &str) -> Result<(), StoreError> {
+    let line: String = holder.chars().filter(|c| !c.is_control()).take(200).collect();
+    file.set_len(0).context("write", path)?;
+    file.rewind().context("write", path)?;
+    writeln!(file, "{} {line}", std::process::id()).context("write", path)
 }
 
 /// `process 123 (sovai deploy)`, from the lock file.

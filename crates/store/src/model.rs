@@ -10,12 +10,12 @@ use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 const MANIFEST_MEDIA_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
-const MODEL_ARTIFACT_TYPE: &str = "application/vnd.cncf.model.manifest.v1+json";
+pub(crate) const MODEL_ARTIFACT_TYPE: &str = "application/vnd.cncf.model.manifest.v1+json";
 const MODEL_CONFIG_TYPE: &str = "application/vnd.cncf.model.config.v1+json";
 /// Annotation of a layer: where its file lies in the model.
-const FILE_PATH: &str = "org.cncf.model.filepath";
+pub(crate) const FILE_PATH: &str = "org.cncf.model.filepath";
 /// Annotation of an entry of the index: the name by which `skopeo copy oci:STORE:NAME` takes it.
-const REF_NAME: &str = "org.opencontainers.image.ref.name";
+pub(crate) const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
 /// An OCI content descriptor (image-spec 1.1, `descriptor.md`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
