@@ -110,7 +110,7 @@ fn each_fault_does_what_it_says() {
     hub.fault("w.bin", Fault::NoLength).times(1);
     let (_, head, _) = get("");
     assert!(head.contains("transfer-encoding: chunked") && !head.contains("content-length"), "{head}");
-    assert!(hub.bytes_sent() > 3_000_000, "{}", hub.bytes_sent());
+    assert!(hub.bytes_sent() > 1_000_000, "{}", hub.bytes_sent());
     assert_eq!(hub.connections(), hub.requests().len() as u64);
 }
 
