@@ -77,6 +77,23 @@ pub enum StoreError {
         /// The digest of the bytes.
         found: sovai_core::Sha256,
     },
+    /// A blob that something refers to is not there, or has another length.
+    #[error("{what} is not in the store as it should be: {digest}")]
+    NoBlob {
+        /// The blob.
+        digest: sovai_core::Sha256,
+        /// What it is.
+        what: &'static str,
+    },
+    /// A container image that cannot be one.
+    #[error("the image cannot be used: {what} is refused")]
+    Image {
+        /// Which part of it.
+        what: &'static str,
+        /// Why.
+        #[source]
+        fault: crate::image::ImageFault,
+    },
     /// A name of a state file that is not a relative path.
     #[error("`{}` cannot name a file of a stack", .name.escape_debug())]
     BadName {

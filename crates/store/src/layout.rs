@@ -233,7 +233,7 @@ impl Store {
         atomic::write(&path, value.to_string().as_bytes(), 0o644)
     }
 
-    fn read_index(&self) -> Result<Value, StoreError> {
+    pub(crate) fn read_index(&self) -> Result<Value, StoreError> {
         let path = self.root.join("index.json");
         let Some(bytes) = read_bounded(&path, MAX_JSON)? else {
             return Err(StoreError::Corrupt { path, reason: "it is gone".to_owned() });

@@ -1,7 +1,8 @@
 //! The local store: content-addressed blobs, trees of models, receipts, and the state of stacks.
 //!
 //! A store is an OCI image layout (`oci-layout`, `index.json`, `blobs/sha256/`) with sovai's own folders beside it.
-//! Main types: [`Store`], [`Stage`] (bytes on their way in), [`StoreLock`], [`StackDir`], [`ModelArtifact`].
+//! Main types: [`Store`], [`Stage`] (bytes on their way in), [`StoreLock`], [`StackDir`], [`ModelArtifact`],
+//! [`StoredImage`].
 //!
 //! Invariants: every write is temporary file, `fsync`, rename, `fsync` of the folder; nothing half-written ever has its
 //! real name; a blob file is read-only and named by the digest of its bytes. This crate never hashes a model's files
@@ -9,6 +10,7 @@
 
 pub mod atomic;
 mod error;
+pub mod image;
 mod layout;
 mod lock;
 mod model;
@@ -20,6 +22,7 @@ mod temp;
 mod tree;
 
 pub use error::StoreError;
+pub use image::{NewImage, StoredImage};
 pub use layout::{Store, read_bounded};
 pub use lock::{StoreHold, StoreLock};
 pub use model::{Descriptor, ModelArtifact, layer_media_type, model_manifest};

@@ -1,6 +1,7 @@
 //! What lies in the store, and by whom it is named: from the index, roots and stacks to single blobs.
 
 use crate::error::{Context as _, StoreError};
+use crate::image;
 use crate::layout::{MAX_JSON, Store, read_bounded};
 use crate::model::{self, Descriptor, FILE_PATH, MODEL_ARTIFACT_TYPE, ModelArtifact, REF_NAME};
 use crate::root::{Root, RootImage};
@@ -114,6 +115,12 @@ impl Store {
             let name = entry.annotations.get(REF_NAME).cloned();
             let artifact = found.entry(entry.digest).or_insert_with(|| self.artifact(&entry));
             artifact.refs.extend(name);
+            for index in image::indexes_of(&entry) {
+                // The entry does not say how long an index is.
+                let size = fs_err::symlink_metadata(self.blob(&index)).map_or(0, |meta| meta.len());
+                artifact.names.insert(index);
+                artifact.blobs.insert(index, size);
+            }
         }
         Ok(found.into_values().collect())
     }

@@ -18,7 +18,10 @@ impl From<StoreError> for CliError {
             }
             StoreError::NotWritable { .. } | StoreError::NoSpace { .. } => Exit::Resources,
             StoreError::Busy { .. } => Exit::Busy,
-            StoreError::Corrupt { .. } | StoreError::Digest { .. } => Exit::Mismatch,
+            StoreError::Corrupt { .. } | StoreError::Digest { .. } | StoreError::NoBlob { .. } => {
+                Exit::Mismatch
+            }
+            StoreError::Image { .. } => Exit::Invalid,
             StoreError::BadName { .. } | StoreError::Io { .. } => Exit::Internal,
         };
         let new = Self::wrap(exit, &error);
@@ -39,7 +42,8 @@ impl From<StoreError> for CliError {
             StoreError::Digest { .. } => {
                 new.hint("the bytes changed on their way: run the same command again")
             }
-            StoreError::BadName { .. } | StoreError::Io { .. } => new,
+            StoreError::NoBlob { .. } => new.hint("bring it again: sovai pull MANIFEST"),
+            StoreError::Image { .. } | StoreError::BadName { .. } | StoreError::Io { .. } => new,
         }
     }
 }
