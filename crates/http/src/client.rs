@@ -165,10 +165,10 @@ impl Client {
             .redirect(Policy::custom(|attempt| {
                 if attempt.previous().len() > MAX_REDIRECTS {
                     attempt.error("too many redirects")
-                } else if may_reach(attempt.url()) {
-                    attempt.follow()
+                } else if let Err(reason) = may_follow(attempt.previous().first(), attempt.url()) {
+                    attempt.error(reason)
                 } else {
-                    attempt.error("it redirects to an address that is neither https nor loopback")
+                    attempt.follow()
                 }
             }))
             .referer(false);
@@ -361,6 +361,18 @@ fn may_reach(url: &Url) -> bool {
     }
 }
 
+/// Whether a redirect from the address that was asked first may be followed.
+fn may_follow(first: Option<&Url>, next: &Url) -> Result<(), &'static str> {
+    if !may_reach(next) {
+        return Err("it redirects to an address that is neither https nor loopback");
+    }
+    // What listens on this host is nobody else's to ask.
+    if is_loopback(next) && !first.is_some_and(is_loopback) {
+        return Err("it redirects from elsewhere to this host");
+    }
+    Ok(())
+}
+
 fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(ip)) => IpAddr::V4(ip).is_loopback(),
@@ -407,4 +419,24 @@ fn chain(error: &dyn std::error::Error) -> String {
         next = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_redirect_never_leads_from_elsewhere_to_this_host() -> Result<(), url::ParseError> {
+        let follow = |first: &str, next: &str| -> Result<bool, url::ParseError> {
+            Ok(may_follow(Some(&Url::parse(first)?), &Url::parse(next)?).is_ok())
+        };
+        assert!(follow("https://hub.example/x", "https://files.example/x")?);
+        assert!(follow("http://127.0.0.1:1/x", "http://127.0.0.1:2/x")?);
+        assert!(follow("http://[::1]:1/x", "https://files.example/x")?);
+        for next in ["http://127.0.0.1/x", "https://localhost/x", "https://127.8.9.1/x", "https://[::1]/x"] {
+            assert!(!follow("https://hub.example/x", next)?, "{next}");
+        }
+        assert!(!follow("https://hub.example/x", "http://files.example/x")?);
+        Ok(())
+    }
 }
