@@ -373,7 +373,8 @@ fn may_follow(first: Option<&Url>, next: &Url) -> Result<(), &'static str> {
     Ok(())
 }
 
-fn is_loopback(url: &Url) -> bool {
+/// Whether an address is on this host: 127.0.0.0/8, `[::1]`, `localhost`.
+pub fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(ip)) => IpAddr::V4(ip).is_loopback(),
         Some(Host::Ipv6(ip)) => IpAddr::V6(ip).is_loopback(),

@@ -12,7 +12,7 @@ mod env;
 mod error;
 mod retry;
 
-pub use client::{Client, Options, Request, Response};
+pub use client::{Client, Options, Request, Response, is_loopback};
 pub use env::Env;
 pub use error::{HttpError, StatusError, safe_url};
 pub use reqwest::{Method, StatusCode, header};
