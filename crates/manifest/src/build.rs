@@ -1,12 +1,14 @@
 //! From a tree that passed every rule to the typed manifest. Gives `None` only where a rule is missing.
 
 use crate::format::{
-    parse_cpus, parse_image, parse_listen, parse_name, parse_path, parse_sha256, parse_size, parse_source,
+    parse_cpus, parse_image, parse_image_source, parse_listen, parse_name, parse_path, parse_sha256,
+    parse_size, parse_source,
 };
 use crate::node::Node;
 use crate::{
-    Accelerators, Auth, Claim, Gateway, Image, ImagePin, Lineage, LineageLink, LineageNote, Lock, LockedFile,
-    LockedImage, LockedModel, Manifest, Model, Parallelism, Resources, Secret, Service, Tls, Wanted,
+    Accelerators, Auth, Claim, Gateway, Image, ImagePin, LicenseFile, Lineage, LineageLink, LineageNote,
+    Lock, LockedFile, LockedImage, LockedModel, Manifest, Model, Parallelism, Resources, Secret, Service,
+    Tls, Wanted,
 };
 use sovai_core::{FilePin, ImageId, Name};
 use std::collections::BTreeMap;
@@ -82,6 +84,8 @@ fn model(node: &Node) -> Option<Model> {
         source: source(node.get("source")?)?,
         mirrors: list(node.get("mirrors"), source)?,
         revision: maybe(node.get("revision"), text)?,
+        include: list(node.get("include"), text)?,
+        exclude: list(node.get("exclude"), text)?,
         license: maybe(node.get("license"), text)?,
         publisher: maybe(node.get("publisher"), text)?,
         signatures: list(node.get("signatures"), path)?,
@@ -140,6 +144,7 @@ fn image(node: &Node) -> Option<Image> {
         name: name.to_owned(),
         pin: digest.or(long).or(id),
         platform: maybe(node.get("platform"), text)?,
+        source: maybe(node.get("source"), |node| parse_image_source(node.text()?).ok())?,
     })
 }
 
@@ -199,9 +204,17 @@ fn locked_model(node: &Node) -> Option<LockedModel> {
         })
     })?;
     files.sort();
+    let mut license_files = list(node.get("licenseFiles"), |file| {
+        Some(LicenseFile {
+            path: parse_path(file.get("path")?.text()?).ok()?,
+            sha256: parse_sha256(file.get("sha256")?.text()?).ok()?,
+        })
+    })?;
+    license_files.sort();
     Some(LockedModel {
         revision: maybe(node.get("revision"), text)?,
         license: maybe(node.get("license"), text)?,
+        license_files,
         files,
     })
 }
@@ -209,6 +222,7 @@ fn locked_model(node: &Node) -> Option<LockedModel> {
 fn locked_image(node: &Node) -> Option<LockedImage> {
     Some(LockedImage {
         platform: text(node.get("platform")?)?,
+        index: maybe(node.get("index"), |node| node.text()?.parse().ok())?,
         manifest: maybe(node.get("manifest"), |node| node.text()?.parse().ok())?,
         config: ImageId(node.get("config")?.text()?.parse().ok()?),
     })

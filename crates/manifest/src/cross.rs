@@ -6,10 +6,10 @@ mod service;
 
 use crate::Source;
 use crate::diagnostic::{Sink, quoted};
-use crate::format::{file_name_of, parse_path, parse_source};
+use crate::format::{file_name_of, parse_image, parse_path, parse_source};
 use crate::node::{Entry, Node};
 use sovai_core::PathSet;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// What rules on services and gateway ask of the whole document.
 struct Context<'a> {
@@ -29,6 +29,7 @@ pub(crate) fn manifest(root: &Node, sink: &mut Sink<'_>) {
         service::service(entry, &context, sink);
     }
     service::cycles(&context, sink);
+    image_sources(&context, sink);
     if let Some(gateway) = spec.get("gateway") {
         gateway::gateway(gateway, &context, sink);
     }
@@ -56,6 +57,28 @@ fn unused(context: &Context<'_>, sink: &mut Sink<'_>) {
     }
 }
 
+/// Services that say different things about where one image comes from.
+fn image_sources(context: &Context<'_>, sink: &mut Sink<'_>) {
+    let mut seen: HashMap<&str, Option<&str>> = HashMap::new();
+    for entry in context.services {
+        let Some(image) = entry.value.get("image") else { continue };
+        let Some(Ok((name, _))) = image.get("name").unwrap_or(image).text().map(parse_image) else {
+            continue;
+        };
+        let source = image.get("source").and_then(Node::text);
+        let first = *seen.entry(name).or_insert(source);
+        if first != source {
+            let span = image.get("source").map_or(&image.span, |node| &node.span);
+            sink.error_hint(
+                "SOV0069",
+                span,
+                format!("two services say different sources for the image {}", quoted(name)),
+                "write the same `source` in both".to_owned(),
+            );
+        }
+    }
+}
+
 /// Checks the files of a lock.
 pub(crate) fn lock(root: &Node, sink: &mut Sink<'_>) {
     for entry in root.get("models").map_or(&[] as &[Entry], Node::entries) {
@@ -75,15 +98,22 @@ fn model(node: &Node, sink: &mut Sink<'_>) {
                 "only sources at a hub have a revision",
                 "delete it; digests say which bytes are meant".to_owned(),
             );
-        } else if matches!(&source, Source::Remote { rest, .. } if rest.contains('@')) {
+        } else if let (Some(named), Some(other)) = (source.revision(), revision.value.text())
+            && named != other
+        {
             sink.error_hint(
                 "SOV0063",
-                &revision.key_span,
-                "the source names a revision already, after its `@`",
+                &revision.value.span,
+                format!(
+                    "the source names the revision {} after its `@`, here stands {}",
+                    quoted(named),
+                    quoted(other)
+                ),
                 "delete one of the two".to_owned(),
             );
         }
     }
+    patterns(node, &source, sink);
     let (Some(name), Some(files)) = (file_name_of(&source), node.entry("files")) else { return };
     let paths: Vec<&Node> = files.value.items().iter().filter_map(|file| file.get("path")).collect();
     match paths[..] {
@@ -103,6 +133,38 @@ fn model(node: &Node, sink: &mut Sink<'_>) {
             format!("the source is the one file {}, so it has one entry", quoted(name)),
             "name the folder as source, or delete the other entries".to_owned(),
         ),
+    }
+}
+
+/// Patterns of files that one list may have.
+const MAX_PATTERNS: usize = 64;
+
+/// `include` and `exclude`: only where there are many files, and the lock lists them.
+fn patterns(node: &Node, source: &Source, sink: &mut Sink<'_>) {
+    for key in ["include", "exclude"] {
+        let Some(entry) = node.entry(key) else { continue };
+        if file_name_of(source).is_some() {
+            sink.error_hint(
+                "SOV0066",
+                &entry.key_span,
+                "the source is one file, so there is nothing to choose",
+                "delete it, or end the source in `/` if it is a folder".to_owned(),
+            );
+        } else if node.entry("files").is_some() {
+            sink.error_hint(
+                "SOV0066",
+                &entry.key_span,
+                "`files` says already which files are meant",
+                "delete it, or delete `files` and let `sovai lock` list them".to_owned(),
+            );
+        } else if entry.value.items().len() > MAX_PATTERNS {
+            sink.error_hint(
+                "SOV0066",
+                &entry.key_span,
+                format!("a list has at most {MAX_PATTERNS} patterns, found {}", entry.value.items().len()),
+                "`*` matches any text, also with `/` in it".to_owned(),
+            );
+        }
     }
 }
 

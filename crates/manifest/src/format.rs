@@ -6,7 +6,7 @@ mod source;
 
 use number::{date, parse_number};
 
-pub(crate) use image::parse_image;
+pub(crate) use image::{parse_image, parse_image_source};
 pub(crate) use number::{parse_cpus, parse_size};
 pub(crate) use source::{file_name_of, parse_source};
 
@@ -94,6 +94,9 @@ fn expected(format: Format) -> String {
         Format::Text | Format::Raw | Format::License => "text".to_owned(),
         Format::LicenseId => "the id of a licence".to_owned(),
         Format::Pattern => "a text, in which `*` stands for any text,".to_owned(),
+        Format::Glob => "a pattern of paths, as in `*.safetensors`".to_owned(),
+        Format::ImageSource => "a source of images, as in `registry`".to_owned(),
+        Format::LockedRevision => "a commit or a digest".to_owned(),
         Format::Name => "a name".to_owned(),
         Format::PublicName => "a model name".to_owned(),
         Format::EnvKey => "the name of a variable".to_owned(),
@@ -120,6 +123,9 @@ pub(crate) fn check_text(format: Format, text: &str) -> Result<(), Problem> {
         Format::OneOf(texts) => one_of("SOV0024", "value", text, texts.iter().copied()),
         Format::Text => plain_text(text, MAX_TEXT, true),
         Format::Raw => plain_text(text, MAX_RAW, false),
+        Format::Glob => glob(text),
+        Format::ImageSource => parse_image_source(text).map(drop),
+        Format::LockedRevision if text.starts_with("sha256:") => parse_digest(text).map(drop),
         Format::Name => parse_name(text).map(drop),
         Format::PublicName => public_name(text),
         Format::EnvKey => env_key(text),
@@ -135,7 +141,7 @@ pub(crate) fn check_text(format: Format, text: &str) -> Result<(), Problem> {
         Format::Source => parse_source(text).map(drop),
         Format::Image => parse_image(text).map(drop),
         Format::Listen => parse_listen(text).map(drop),
-        Format::Revision => revision(text),
+        Format::LockedRevision | Format::Revision => revision(text),
         Format::License => license(text),
         Format::LicenseId => license_id(text),
         Format::Pattern => pattern(text),
@@ -367,6 +373,30 @@ fn license_id(text: &str) -> Result<(), Problem> {
             None => problem.hint("one SPDX id, or `LicenseRef-NAME` for a licence outside its list"),
         }
     })
+}
+
+/// Signs for any text that one pattern of paths may have; a matcher's work grows with them.
+const MAX_WILDCARDS: usize = 16;
+
+/// A path in which `*` is any text and `?` one character. Classes and braces, which readers disagree on, are refused.
+fn glob(text: &str) -> Result<(), Problem> {
+    let bad = |why: String| {
+        Err(Problem::new("SOV0053", format!("{} is not a pattern of paths: {why}", quoted(text)))
+            .hint("as in `*.safetensors`, `tokenizer*` or `onnx/*`; `*` is any text, `?` one character"))
+    };
+    if text.is_empty() || text.len() > MAX_PATTERN {
+        return bad(format!("it has {} bytes; 1 to {MAX_PATTERN} are allowed", text.len()));
+    }
+    if let Some(c) = text.chars().find(|c| c.is_control() || matches!(c, '[' | ']' | '{' | '}' | '\\')) {
+        return bad(format!("it has the character U+{:04X}", u32::from(c)));
+    }
+    if text.matches(['*', '?']).count() > MAX_WILDCARDS {
+        return bad(format!("it has more than {MAX_WILDCARDS} `*` and `?`"));
+    }
+    if text.split('/').any(|part| matches!(part, "" | "." | "..")) {
+        return bad("it has an empty, `.` or `..` part, and no path has".to_owned());
+    }
+    Ok(())
 }
 
 /// Longest pattern in bytes.

@@ -24,10 +24,10 @@ mod shape;
 mod yaml;
 
 pub use diagnostic::{Diagnostic, Severity, Span};
-pub use lock::{Lock, LockedFile, LockedImage, LockedModel};
+pub use lock::{LicenseFile, Lock, LockedFile, LockedImage, LockedModel};
 pub use model::{
-    Accelerators, Auth, Claim, Gateway, Image, ImagePin, Lineage, LineageLink, LineageNote, Manifest, Model,
-    Parallelism, Resources, Secret, Service, Source, Tls, Wanted,
+    Accelerators, Auth, Claim, Gateway, Image, ImagePin, ImageSource, Lineage, LineageLink, LineageNote,
+    Manifest, Model, Parallelism, Resources, Secret, Service, Source, Tls, Wanted,
 };
 pub use policy::{
     BUILT_IN_POLICY, CertificateRules, ClaimRule, DistilledRule, FORMAT_WORDS, FormatRules, LicenseRules,

@@ -19,12 +19,23 @@ pub struct Lock {
 /// A model as it was resolved.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct LockedModel {
-    /// The commit at a hub.
+    /// The commit at a hub, or the digest (`sha256:...`) of the model's manifest in a registry.
     pub revision: Option<String>,
-    /// The licence that the source states.
+    /// The manifest's licence, else the one that the source states.
     pub license: Option<String>,
+    /// The files with the licence's text, sorted by path.
+    pub license_files: Vec<LicenseFile>,
     /// Its files, sorted by path.
     pub files: Vec<LockedFile>,
+}
+
+/// A file with a licence's text.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct LicenseFile {
+    /// Path at the source.
+    pub path: RelPath,
+    /// SHA-256 of the whole file.
+    pub sha256: Sha256,
 }
 
 /// A file as it was resolved.
@@ -45,7 +56,9 @@ pub struct LockedFile {
 pub struct LockedImage {
     /// `linux/amd64`.
     pub platform: String,
-    /// Digest of its manifest in a registry; `None` for a local image.
+    /// Digest of the image index that lists it; `None` where its registry has none.
+    pub index: Option<Sha256>,
+    /// Digest of its manifest in a registry, for this platform; `None` for a local image.
     pub manifest: Option<Sha256>,
     /// ID in a container engine.
     pub config: ImageId,
@@ -82,6 +95,15 @@ impl Lock {
                     let _ = writeln!(out, "    {key}: {}", quote(value));
                 }
             }
+            let mut licenses: Vec<_> = model.license_files.iter().collect();
+            licenses.sort();
+            if !licenses.is_empty() {
+                out.push_str("    licenseFiles:\n");
+            }
+            for file in licenses {
+                let _ = writeln!(out, "      - path: {}", quote(file.path.as_str()));
+                let _ = writeln!(out, "        sha256: {}", quote(&file.sha256.hex()));
+            }
             let mut files: Vec<_> = model.files.iter().collect();
             files.sort();
             if files.is_empty() {
@@ -106,8 +128,10 @@ impl Lock {
         for (name, image) in &self.images {
             let _ = writeln!(out, "  {}:", quote(name));
             let _ = writeln!(out, "    platform: {}", quote(&image.platform));
-            if let Some(manifest) = image.manifest {
-                let _ = writeln!(out, "    manifest: {}", quote(&manifest.to_string()));
+            for (key, digest) in [("index", image.index), ("manifest", image.manifest)] {
+                if let Some(digest) = digest {
+                    let _ = writeln!(out, "    {key}: {}", quote(&digest.to_string()));
+                }
             }
             let _ = writeln!(out, "    config: {}", quote(&image.config.to_string()));
         }

@@ -32,6 +32,10 @@ pub struct Model {
     pub mirrors: Vec<Source>,
     /// Commit, tag or branch at a hub.
     pub revision: Option<String>,
+    /// Patterns of the files that are wanted; empty: all.
+    pub include: Vec<String>,
+    /// Patterns of the files that are not wanted.
+    pub exclude: Vec<String>,
     /// SPDX licence expression or a catalogue's licence id, as written.
     pub license: Option<String>,
     /// Who published the model.
@@ -44,6 +48,13 @@ pub struct Model {
     pub usage: Vec<String>,
     /// The pinned files, sorted by path. Empty where the manifest leaves the pins to the lock.
     pub files: Vec<FilePin>,
+}
+
+impl Model {
+    /// The revision that the manifest asks for: under `revision`, or after the source's `@`.
+    pub fn wanted_revision(&self) -> Option<&str> {
+        self.revision.as_deref().or_else(|| self.source.revision())
+    }
 }
 
 /// Where bytes come from.
@@ -65,6 +76,14 @@ impl Source {
     /// Whether the bytes come from a model hub, where a revision says which version.
     pub fn is_hub(&self) -> bool {
         matches!(self, Self::Remote { scheme, .. } if HUBS.contains(&scheme.as_str()))
+    }
+
+    /// The revision after the `@` of a source at a hub.
+    pub fn revision(&self) -> Option<&str> {
+        match self {
+            Self::Remote { rest, .. } if self.is_hub() => rest.split_once('@').map(|(_, revision)| revision),
+            _ => None,
+        }
     }
 }
 
@@ -158,6 +177,46 @@ pub struct Image {
     pub pin: Option<ImagePin>,
     /// `linux/amd64`, `linux/arm64`; the host's own when absent.
     pub platform: Option<String>,
+    /// Where it comes from; absent: the engine if it has it, else the registry that its name begins with.
+    pub source: Option<ImageSource>,
+}
+
+/// Where an image comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ImageSource {
+    /// `engine`: the container engine.
+    Engine,
+    /// `registry`: the registry that its name begins with, or the one that the settings name.
+    Registry,
+    /// `oci-layout:PATH[@NAME]`: an OCI image layout on disk, a folder.
+    OciLayout {
+        /// The folder, relative to the manifest.
+        path: PathBuf,
+        /// The name (`org.opencontainers.image.ref.name`) among several.
+        name: Option<String>,
+    },
+    /// `docker-archive:PATH[@NAME]`: what `docker save` writes.
+    DockerArchive {
+        /// The file, relative to the manifest.
+        path: PathBuf,
+        /// The repository tag among several.
+        name: Option<String>,
+    },
+}
+
+/// As the manifest writes it.
+impl std::fmt::Display for ImageSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (kind, path, name) = match self {
+            Self::Engine => return f.write_str("engine"),
+            Self::Registry => return f.write_str("registry"),
+            Self::OciLayout { path, name } => ("oci-layout", path, name),
+            Self::DockerArchive { path, name } => ("docker-archive", path, name),
+        };
+        write!(f, "{kind}:{}", path.display())?;
+        name.as_ref().map_or(Ok(()), |name| write!(f, "@{name}"))
+    }
 }
 
 /// What an image is pinned to.

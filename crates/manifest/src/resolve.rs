@@ -137,7 +137,7 @@ fn stale(model: &Model, locked: &LockedModel) -> Option<Why> {
         return Some(Why::Stale { locked: format!("`{}`", other.source), wanted: format!("`{wanted}`") });
     }
     // A branch or tag says nothing about the commit it was resolved to; a commit does.
-    match (&model.revision, &locked.revision) {
+    match (model.wanted_revision(), &locked.revision) {
         (Some(wanted), Some(found)) if is_commit(wanted) && wanted != found => {
             Some(Why::Stale { locked: format!("revision `{found}`"), wanted: format!("revision `{wanted}`") })
         }
@@ -185,9 +185,10 @@ fn resolve_images(manifest: &Manifest, lock: Option<&Lock>, resolved: &mut Resol
             (Some(pin), None) => Ok(ResolvedImage { pin, platform: image.platform.clone() }),
             (pin, Some(locked)) => {
                 let held = match pin {
+                    // A reference by digest names a platform's manifest, or the index that lists it.
                     Some(ImagePin::Digest(digest)) => locked
                         .manifest
-                        .filter(|manifest| *manifest != digest)
+                        .filter(|manifest| *manifest != digest && locked.index != Some(digest))
                         .map(|manifest| format!("{digest} in the manifest, {manifest} in the lock")),
                     Some(ImagePin::Id(id)) => (id != locked.config)
                         .then(|| format!("{id} in the manifest, {} in the lock", locked.config)),

@@ -101,6 +101,12 @@ pub(crate) enum Format {
     LicenseId,
     /// Text in which `*` stands for any text.
     Pattern,
+    /// Which files of a model: a path in which `*` and `?` stand for text.
+    Glob,
+    /// Where an image comes from.
+    ImageSource,
+    /// What a lock names: a commit, or the digest of a registry's manifest.
+    LockedRevision,
     /// Name of an engine profile.
     Engine,
     /// Id of an accelerator vendor.

@@ -44,14 +44,34 @@ fn shipped_manifests_have_no_problems() {
 }
 
 #[test]
+fn two_words_for_one_revision_agree() {
+    let text = |source: &str| {
+        format!(
+            "apiVersion: sovai/v1\nkind: Stack\nmetadata: {{ name: a }}\nspec:\n  models:\n    m: {{ source: \"{source}\", revision: v1, include: [\"*.json\"] }}\n  services:\n    s: {{ image: {{ name: web, source: registry }}, model: m }}\n"
+        )
+    };
+    for source in ["hf:org/name", "hf:org/name@v1"] {
+        let parsed = parse(text(source).as_bytes());
+        assert_eq!(parsed.diagnostics, []);
+        let manifest = parsed.manifest.unwrap();
+        let model = &manifest.models["m"];
+        assert_eq!((model.wanted_revision(), &*model.include), (Some("v1"), &["*.json".to_owned()][..]));
+        assert_eq!(manifest.services["s"].image.source, Some(ImageSource::Registry));
+    }
+    let codes: Vec<_> =
+        parse(text("hf:org/name@v2").as_bytes()).diagnostics.iter().map(|found| found.code).collect();
+    assert_eq!(codes, ["SOV0063"]);
+}
+
+#[test]
 fn every_field_reaches_the_typed_manifest() {
     let text = GOOD.replace(
         "      model: assistant\n",
         "      model: assistant\n      accelerators: { vendor: nvidia, ids: ['0'] }\n",
     );
     let manifest = parse(text.as_bytes()).manifest.unwrap();
-    insta::assert_snapshot!(serde_json::to_string(&manifest.models).unwrap(), @r#"{"assistant":{"source":{"file":"./weights/SmolLM2-135M-Instruct.Q4_1.gguf"},"mirrors":[],"revision":null,"license":"Apache-2.0","publisher":"HuggingFaceTB","signatures":[],"lineage":{"base":{"name":"HuggingFaceTB/SmolLM2-135M-Instruct","claim":"declared","notes":[{"date":"2026-11-24","text":"The file's name says so; no signature links the two."}]},"quantised_by":null,"distilled_from":null},"usage":["Small model for tests; its answers are often wrong."],"files":[{"path":"SmolLM2-135M-Instruct.Q4_1.gguf","size":98362432,"sha256":"b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"}]}}"#);
-    insta::assert_snapshot!(serde_json::to_string(&manifest.services).unwrap(), @r#"{"chat":{"engine":null,"image":{"name":"example.internal/chat/ui:1.4","pin":null,"platform":null},"model":null,"args":[],"env":{"SESSION_SECRET_FILE":"/run/secrets/session","UPSTREAM":"http://engine:8080"},"secrets":[{"name":"session","file":"./secrets/session"}],"depends":["engine"],"resources":{"memory":536870912,"millicpus":500,"pids":null,"shm":null},"accelerators":null,"context":null,"parallelism":{"tensor":null,"pipeline":null,"data":null,"sequences":null}},"engine":{"engine":"llama.cpp","image":{"name":"sovai/engine-llama-cpp:local","pin":null,"platform":null},"model":"assistant","args":["--threads","2"],"env":{},"secrets":[],"depends":[],"resources":{"memory":2147483648,"millicpus":2000,"pids":256,"shm":null},"accelerators":{"vendor":"nvidia","wanted":{"ids":["0"]}},"context":8192,"parallelism":{"tensor":null,"pipeline":null,"data":null,"sequences":2}}}"#);
+    insta::assert_snapshot!(serde_json::to_string(&manifest.models).unwrap(), @r#"{"assistant":{"source":{"file":"./weights/SmolLM2-135M-Instruct.Q4_1.gguf"},"mirrors":[],"revision":null,"include":[],"exclude":[],"license":"Apache-2.0","publisher":"HuggingFaceTB","signatures":[],"lineage":{"base":{"name":"HuggingFaceTB/SmolLM2-135M-Instruct","claim":"declared","notes":[{"date":"2026-11-24","text":"The file's name says so; no signature links the two."}]},"quantised_by":null,"distilled_from":null},"usage":["Small model for tests; its answers are often wrong."],"files":[{"path":"SmolLM2-135M-Instruct.Q4_1.gguf","size":98362432,"sha256":"b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"}]}}"#);
+    insta::assert_snapshot!(serde_json::to_string(&manifest.services).unwrap(), @r#"{"chat":{"engine":null,"image":{"name":"example.internal/chat/ui:1.4","pin":null,"platform":null,"source":null},"model":null,"args":[],"env":{"SESSION_SECRET_FILE":"/run/secrets/session","UPSTREAM":"http://engine:8080"},"secrets":[{"name":"session","file":"./secrets/session"}],"depends":["engine"],"resources":{"memory":536870912,"millicpus":500,"pids":null,"shm":null},"accelerators":null,"context":null,"parallelism":{"tensor":null,"pipeline":null,"data":null,"sequences":null}},"engine":{"engine":"llama.cpp","image":{"name":"sovai/engine-llama-cpp:local","pin":null,"platform":null,"source":null},"model":"assistant","args":["--threads","2"],"env":{},"secrets":[],"depends":[],"resources":{"memory":2147483648,"millicpus":2000,"pids":256,"shm":null},"accelerators":{"vendor":"nvidia","wanted":{"ids":["0"]}},"context":8192,"parallelism":{"tensor":null,"pipeline":null,"data":null,"sequences":2}}}"#);
     insta::assert_snapshot!(serde_json::to_string(&manifest.gateway).unwrap(), @r#"{"listen":"0.0.0.0:8443","auth":"keys","tls":{"cert":"./tls/cert.pem","key":"./tls/key.pem","client_ca":"./tls/clients.pem"},"routes":{"assistant":"engine"}}"#);
 }
 

@@ -148,7 +148,12 @@ fn hash_models(
                 source: origin.clone(),
             })
             .collect();
-        let locked = LockedModel { revision: model.revision.clone(), license: model.license.clone(), files };
+        let locked = LockedModel {
+            revision: model.revision.clone(),
+            license: model.license.clone(),
+            license_files: Vec::new(),
+            files,
+        };
         models.insert(name.clone(), locked);
     }
     Ok((models, mismatches))
@@ -204,7 +209,7 @@ async fn ask_engine(
             let (repository, digest) = reference.split_once('@')?;
             name.starts_with(repository).then(|| digest.parse().ok())?
         });
-        found.insert((*name).to_owned(), LockedImage { platform, manifest, config: info.id });
+        found.insert((*name).to_owned(), LockedImage { platform, index: None, manifest, config: info.id });
     }
     if missing.is_empty() {
         return Ok(found);

@@ -189,3 +189,47 @@ fn addresses_names_and_paths() {
     assert_eq!(hint("-a-"), "write `a`");
     assert!(hint("é").contains("1 to 63"));
 }
+
+#[test]
+fn patterns_of_paths() {
+    all(Format::Glob, None, &["*.safetensors", "onnx/*", "tokenizer*", "**/a?.json", "a b", "LICENSE", "…*"]);
+    let many = "*".repeat(17);
+    let long = "x".repeat(257);
+    let bad = ["", "/a", "a/", "a//b", "../a", "./a", "{a,b}", "[ab]", "a\\b", "a\tb", &many, &long];
+    all(Format::Glob, Some("SOV0053"), &bad);
+}
+
+#[test]
+fn sources_of_images() {
+    let good = [
+        "engine",
+        "registry",
+        "oci-layout:./images",
+        "oci-layout:/srv/a@vllm:v1",
+        "docker-archive:a.tar",
+        "docker-archive:a@b.tar@host:5000/x/y:tag",
+    ];
+    all(Format::ImageSource, None, &good);
+    for text in good {
+        assert_eq!(parse_image_source(text).unwrap().to_string(), text);
+    }
+    let bad = [
+        "",
+        "a.tar",
+        "docker:a",
+        "engine:a",
+        "oci-layout:",
+        "oci-layout:a@",
+        "docker-archive:@n",
+        "oci-layout:a@b c",
+    ];
+    all(Format::ImageSource, Some("SOV0068"), &bad);
+}
+
+#[test]
+fn a_lock_names_a_commit_or_a_digest() {
+    let digest = format!("sha256:{}", "0".repeat(64));
+    all(Format::LockedRevision, None, &["main", &"c".repeat(40), &digest]);
+    all(Format::LockedRevision, Some("SOV0031"), &["sha256:", "sha256:ABC"]);
+    all(Format::LockedRevision, Some("SOV0037"), &["", "a:b"]);
+}

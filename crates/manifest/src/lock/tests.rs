@@ -15,10 +15,16 @@ pub(crate) fn sample() -> Lock {
     let model = LockedModel {
         revision: Some("1234567".into()),
         license: Some("Apache-2.0".into()),
+        license_files: vec![LicenseFile { path: RelPath::new("LICENSE").unwrap(), sha256: digest(5) }],
         files: vec![file("tokenizer/b.json", 2), file("a: \"#1\".gguf", 0x11)],
     };
-    let image = LockedImage { platform: "linux/amd64".into(), manifest: None, config: ImageId(digest(3)) };
-    let pulled = LockedImage { manifest: Some(digest(4)), ..image.clone() };
+    let image = LockedImage {
+        platform: "linux/amd64".into(),
+        index: None,
+        manifest: None,
+        config: ImageId(digest(3)),
+    };
+    let pulled = LockedImage { index: Some(digest(6)), manifest: Some(digest(4)), ..image.clone() };
     Lock {
         models: [(Name::new("assistant").unwrap(), model), (Name::new("0").unwrap(), LockedModel::default())]
             .into(),
@@ -38,6 +44,9 @@ models:
   "assistant":
     revision: "1234567"
     license: "Apache-2.0"
+    licenseFiles:
+      - path: "LICENSE"
+        sha256: "0505050505050505050505050505050505050505050505050505050505050505"
     files:
       - path: "a: \"#1\".gguf"
         size: 98362432
@@ -50,6 +59,7 @@ models:
 images:
   "host:5000/vllm:v1":
     platform: "linux/amd64"
+    index: "sha256:0606060606060606060606060606060606060606060606060606060606060606"
     manifest: "sha256:0404040404040404040404040404040404040404040404040404040404040404"
     config: "sha256:0303030303030303030303030303030303030303030303030303030303030303"
   "sovai/engine:local":
@@ -104,15 +114,20 @@ fn any_lock() -> impl Strategy<Value = Lock> {
         source: "hf:org/name".into(),
     });
     let license = proptest::option::of("[ -~]{0,9}[!-~]");
-    let revision = proptest::option::of("[a-f0-9]{1,9}");
+    let revision = proptest::option::of("[a-f0-9]{1,9}|sha256:[a-f0-9]{64}");
     let model = (revision, license, proptest::collection::vec(file, 0..4)).prop_filter_map(
         "no collisions",
         |(revision, license, mut files)| {
             let mut seen = sovai_core::PathSet::default();
             files.sort();
+            let license_files = files
+                .iter()
+                .map(|file| LicenseFile { path: file.path.clone(), sha256: file.sha256 })
+                .collect();
             files.iter().all(|file| seen.insert(&file.path).is_ok()).then_some(LockedModel {
                 revision,
                 license,
+                license_files,
                 files,
             })
         },
@@ -120,6 +135,7 @@ fn any_lock() -> impl Strategy<Value = Lock> {
     let name = "[a-z0-9]{1,4}".prop_map(|text| Name::new(&text).unwrap());
     let image = (any::<u8>(), proptest::option::of(any::<u8>())).prop_map(|(config, manifest)| LockedImage {
         platform: "linux/arm64".into(),
+        index: manifest.map(|byte| digest(byte ^ 1)),
         manifest: manifest.map(digest),
         config: ImageId(digest(config)),
     });

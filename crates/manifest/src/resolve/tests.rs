@@ -32,9 +32,10 @@ fn lock(files: &[(&str, u8)], config: u8, registry: Option<u8>) -> Lock {
             source: "hf:org/name".into(),
         })
         .collect();
-    let model = LockedModel { revision: Some("c".repeat(40)), license: None, files };
+    let model = LockedModel { revision: Some("c".repeat(40)), files, ..LockedModel::default() };
     let image = LockedImage {
         platform: "linux/amd64".into(),
+        index: registry.map(|byte| digest(byte + 100)),
         manifest: registry.map(digest),
         config: ImageId(digest(config)),
     };
@@ -101,6 +102,18 @@ fn pins_in_the_manifest_win_and_must_agree() {
     let resolved = resolve(&by_id, Some(&lock(&[("a", 1)], 9, None)));
     assert_eq!(resolved.unpinned.len(), 1, "another ID in the lock");
     assert_eq!(resolve(&by_id, Some(&lock(&[("a", 1)], 5, None))).unpinned, []);
+}
+
+#[test]
+fn a_digest_in_the_manifest_may_name_the_index() {
+    let pinned = |byte| manifest(&[("a", 1)], &format!("\"web:1@{}\"", digest(byte)), "");
+    let locked = lock(&[("a", 1)], 9, Some(8));
+    for byte in [8, 108] {
+        let resolved = resolve(&pinned(byte), Some(&locked));
+        assert_eq!(why(&resolved), [""; 0]);
+        assert_eq!(resolved.images["web:1"].pin, ImagePin::Digest(digest(byte)));
+    }
+    assert_eq!(resolve(&pinned(7), Some(&locked)).unpinned.len(), 1);
 }
 
 #[test]

@@ -11,7 +11,7 @@ pub fn rules() -> &'static [Rule] {
     &RULES
 }
 
-static RULES: [Rule; 77] = [
+static RULES: [Rule; 81] = [
     rule(
         "SOV0001",
         "The file is UTF-8",
@@ -323,6 +323,12 @@ static RULES: [Rule; 77] = [
         Example::Model("source: file:./weights/model.gguf\nsignatures: ['']\n"),
     ),
     rule(
+        "SOV0053",
+        "A pattern of paths has `*` and `?` and no other signs",
+        "`*` is any text, also with `/` in it, `?` one character; at most 256 bytes and 16 such signs. No brackets, braces or backslashes, no empty, `.` or `..` part.",
+        Example::Model("source: hf:org/name\ninclude: ['*.{json,safetensors}']\n"),
+    ),
+    rule(
         "SOV0060",
         "A source has a known scheme",
         "`file:`, `hf:`, `modelscope:`, `https:`, `s3:`, `oci:`.",
@@ -345,7 +351,7 @@ static RULES: [Rule; 77] = [
     rule(
         "SOV0063",
         "Only hubs have revisions, and each has one",
-        "`hf:` and `modelscope:`; after `@` in the source, or under `revision`.",
+        "`hf:` and `modelscope:`; after `@` in the source, or under `revision`. Where both are written, they agree.",
         Example::Model("source: file:./weights/model.gguf\nrevision: main\n"),
     ),
     rule(
@@ -363,10 +369,30 @@ static RULES: [Rule; 77] = [
         ),
     ),
     rule(
+        "SOV0066",
+        "Patterns choose among many files that the lock lists",
+        "Not with a source of one file, not beside `files`, at most 64 in a list.",
+        Example::Model("source: file:./weights/model.gguf\nexclude: ['*.bin']\n"),
+    ),
+    rule(
         "SOV0067",
         "A source has no credentials",
         "Manifests are read by many.",
         Example::Model("source: https://me:secret@host.example/model.gguf\n"),
+    ),
+    rule(
+        "SOV0068",
+        "The source of an image is well-formed",
+        "`engine`, `registry`, `oci-layout:PATH[@NAME]`, `docker-archive:PATH[@NAME]`; the last `@` begins the name.",
+        Example::Service("engine: llama.cpp\nimage: { name: web, source: archive.tar }\nmodel: assistant\n"),
+    ),
+    rule(
+        "SOV0069",
+        "One image has one source",
+        "Two services that use it say the same.",
+        Example::Services(
+            "engine: { engine: llama.cpp, image: { name: e, source: engine }, model: assistant }\nother: { image: e }\n",
+        ),
     ),
     rule(
         "SOV0070",

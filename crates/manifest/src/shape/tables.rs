@@ -96,7 +96,17 @@ static MODEL: Object = Object {
         optional(
             "revision",
             one(Format::Revision),
-            "Commit, tag or branch; only with `hf:` and `modelscope:`.",
+            "Commit, tag or branch; only with `hf:` and `modelscope:`. Where the source names one after its `@`, both agree.",
+        ),
+        optional(
+            "include",
+            Shape::List { item: &Shape::Scalar(Format::Glob), min: 1 },
+            "Only files whose path one of these patterns matches whole: `*` is any text, also with `/` in it, `?` one character. Only with a source of many files that the lock lists.",
+        ),
+        optional(
+            "exclude",
+            Shape::List { item: &Shape::Scalar(Format::Glob), min: 1 },
+            "Not the files whose path one of these patterns matches, even where `include` does.",
         ),
         optional(
             "license",
@@ -222,6 +232,11 @@ static IMAGE: Object = Object {
             one(Format::OneOf(&["linux/amd64", "linux/arm64"])),
             "Platform; the host's own when left out.",
         ),
+        optional(
+            "source",
+            one(Format::ImageSource),
+            "Where `lock` and `pull` find it: `engine`, `registry`, `oci-layout:PATH[@NAME]`, `docker-archive:PATH[@NAME]`. When left out: the container engine if it has the image, else the registry that its name begins with.",
+        ),
     ],
 };
 
@@ -341,9 +356,32 @@ static LOCKED_MODEL: Object = Object {
     noun: "a locked model",
     doc: "A model as it was resolved.",
     fields: &[
-        optional("revision", one(Format::Revision), "The commit at a hub."),
-        optional("license", one(Format::Text), "The licence that the source states."),
+        optional(
+            "revision",
+            one(Format::LockedRevision),
+            "The commit at a hub, or the digest of the model's manifest in a registry.",
+        ),
+        optional(
+            "license",
+            one(Format::Text),
+            "The licence: the manifest's, else the one that the source states.",
+        ),
+        optional(
+            "licenseFiles",
+            list(&Shape::Object(&LICENSE_FILE)),
+            "The files with the licence's text, by their names.",
+        ),
         required("files", list(&Shape::Object(&LOCKED_FILE)), "Its files."),
+    ],
+};
+
+static LICENSE_FILE: Object = Object {
+    name: "licenseFile",
+    noun: "a licence file",
+    doc: "A file with a licence's text; one of the model's files, or one that its source has beside them.",
+    fields: &[
+        required("path", one(Format::FilePath), "Path at the source."),
+        required("sha256", one(Format::Sha256), "SHA-256 of the whole file."),
     ],
 };
 
@@ -366,9 +404,14 @@ static LOCKED_IMAGE: Object = Object {
     fields: &[
         required("platform", one(Format::OneOf(&["linux/amd64", "linux/arm64"])), "Its platform."),
         optional(
+            "index",
+            one(Format::Digest),
+            "Digest of the image index that lists it, where its registry has one.",
+        ),
+        optional(
             "manifest",
             one(Format::Digest),
-            "Digest of its manifest in a registry; a local image has none.",
+            "Digest of its manifest in a registry, for this platform; a local image has none.",
         ),
         required("config", one(Format::Digest), "ID in a container engine."),
     ],

@@ -95,6 +95,7 @@ fn flatten(lock: &Lock) -> BTreeMap<String, Facts> {
     for (name, image) in &lock.images {
         let mut known = vec![image.config.to_string(), image.platform.clone()];
         known.extend(image.manifest.map(|manifest| format!("manifest {manifest}")));
+        known.extend(image.index.map(|index| format!("index {index}")));
         facts.insert(format!("images.{name}"), known);
     }
     facts
@@ -105,6 +106,9 @@ fn flatten_model(at: &str, model: &LockedModel, facts: &mut BTreeMap<String, Fac
         if let Some(value) = value {
             facts.insert(format!("{at}.{key}"), vec![value.clone()]);
         }
+    }
+    for file in &model.license_files {
+        facts.insert(format!("{at}.licenseFiles.{}", file.path), vec![file.sha256.to_string()]);
     }
     for file in &model.files {
         let known =
@@ -126,8 +130,14 @@ mod tests {
             sha256: Sha256::from_bytes([digest; 32]),
             source: "file:a.gguf".to_owned(),
         };
-        let model = LockedModel { revision: None, license: Some("MIT".to_owned()), files: vec![file] };
+        let model = LockedModel {
+            revision: None,
+            license: Some("MIT".to_owned()),
+            files: vec![file],
+            ..LockedModel::default()
+        };
         let image = LockedImage {
+            index: None,
             platform: "linux/amd64".to_owned(),
             manifest: None,
             config: ImageId(Sha256::from_bytes([image; 32])),
