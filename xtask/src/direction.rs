@@ -40,11 +40,24 @@ const RULES: &[Rule] = &[
     Rule { package: "sovai-store", may_use: &["sovai-core"], never: &[ASYNC, TERMINAL] },
     Rule { package: "sovai-formats", may_use: &["sovai-core"], never: &[ASYNC, TERMINAL, FILES] },
     Rule { package: "sovai-signing", may_use: &["sovai-core"], never: &[ASYNC, TERMINAL, FILES] },
+    Rule {
+        // From `sovai-signing` it takes the strict JSON reader.
+        package: "sovai-listing",
+        may_use: &["sovai-core", "sovai-signing"],
+        never: &[ASYNC, TERMINAL, FILES],
+    },
     Rule { package: "sovai-pki", may_use: &["sovai-core"], never: &[NETWORK, TERMINAL, FILES] },
     Rule {
         // It loads what was witnessed from the evidence log, and what is known of publishers and hubs from the catalogue.
         package: "sovai-trust",
-        may_use: &["sovai-core", "sovai-catalog", "sovai-evidence", "sovai-signing", "sovai-store"],
+        may_use: &[
+            "sovai-core",
+            "sovai-catalog",
+            "sovai-evidence",
+            "sovai-listing",
+            "sovai-signing",
+            "sovai-store",
+        ],
         never: &[ASYNC, TERMINAL],
     },
     Rule {
@@ -84,7 +97,14 @@ const RULES: &[Rule] = &[
     },
     Rule {
         package: "sovai-sources",
-        may_use: &["sovai-core", "sovai-http", "sovai-registry", "sovai-store", "sovai-verifier"],
+        may_use: &[
+            "sovai-core",
+            "sovai-http",
+            "sovai-listing",
+            "sovai-registry",
+            "sovai-store",
+            "sovai-verifier",
+        ],
         never: &[TERMINAL, ENGINE],
     },
     Rule { package: "sovai-images", may_use: &["sovai-core", "sovai-store"], never: &[ASYNC, TERMINAL] },

@@ -4,7 +4,6 @@ mod judge;
 #[cfg(test)]
 mod tests;
 
-use crate::blob::GitBlob;
 use crate::quorum::Why;
 use crate::role::Role;
 use crate::store::TrustStore;
@@ -12,6 +11,7 @@ use crate::witness::Witnesses;
 use serde::{Serialize, Serializer};
 use sovai_core::{FilePin, RelPath, Sha256, TrustLevel};
 use sovai_evidence::rfc3339;
+use sovai_listing::GitBlob;
 use sovai_signing::KeyId;
 use std::collections::{BTreeMap, BTreeSet};
 

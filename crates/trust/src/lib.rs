@@ -7,7 +7,6 @@
 //! given by the caller, and expiry is judged by the later of that time and the newest signed time ever seen. Everything
 //! that is read is bounded and strict: an unknown member or a duplicate key is an error.
 
-mod blob;
 mod clock;
 mod day;
 mod document;
@@ -22,7 +21,6 @@ mod source;
 mod store;
 mod witness;
 
-pub use blob::GitBlob;
 pub use clock::{Doubt, Now};
 pub use day::{Day, DayError};
 pub use document::{RevokedKey, TrustedKey};
@@ -32,10 +30,11 @@ pub use level::{
     Basis, Certified, DEFAULT_SOURCES, Demand, Level, LevelInput, Refusal, RevocationKnowledge, SignedBy,
     Voucher, WitnessedAt, codes,
 };
-pub use listing::{Listing, ListingError, ListingKind, MAX_FILES, MAX_LISTING, Seen};
+pub use listing::{Listing, ListingKind, MAX_FILES, MAX_LISTING, Seen};
 pub use quorum::{Quorum, Uncounted, Why};
 pub use revocation::{ListedKey, ListedModel, MAX_LIST, RevocationError, RevocationList};
 pub use role::Role;
 pub use source::{Source, SourceError};
+pub use sovai_listing::{GitBlob, ListingError};
 pub use store::{Added, Applied, Details, TrustStore};
 pub use witness::{Record, RecordError, Sighting, Witnesses};

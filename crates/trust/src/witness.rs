@@ -1,6 +1,5 @@
 //! Witnesses: digests of a model that were seen at a source, kept as statements in the evidence log.
 
-use crate::blob::GitBlob;
 use crate::error::TrustError;
 use crate::listing::{Listing, ListingKind, Seen};
 use crate::role::Role;
@@ -9,6 +8,7 @@ use crate::store::TrustStore;
 use serde::{Deserialize, Serialize};
 use sovai_core::{FilePin, RelPath, Sha256};
 use sovai_evidence::{Log, parse_rfc3339, rfc3339};
+use sovai_listing::GitBlob;
 use sovai_signing::statement::{Statement, Subject};
 use sovai_signing::{KeyId, PublicKey};
 use std::collections::{BTreeMap, BTreeSet};

@@ -95,7 +95,7 @@ fn look(seen: &Path, reading: &ReadingArgs, ctx: &Ctx) -> Result<(Listing, Optio
     let listing = match Passport::parse(&bytes) {
         Ok(passport) => Listing::of_pins(ListingKind::Passport, &passport.pins())?,
         Err(_) if bytes.len() > MAX_LISTING => {
-            return Err(refused(seen, &ListingError::TooLong(bytes.len())));
+            return Err(refused(seen, &ListingError::TooLong { most: MAX_LISTING, found: bytes.len() }));
         }
         Err(_) => Listing::parse(&bytes).map_err(|error| refused(seen, &error))?,
     };

@@ -1,13 +1,18 @@
 //! `SHA256SUMS`: what `sha256sum` of GNU coreutils writes, and the tagged form of BSD.
 
-use super::{Listing, ListingError, ListingKind, Seen, path, sha256};
+use super::{Bounds, Entry, ListingError, count, path, sha256};
 
 /// Digits of a SHA-256.
 const DIGITS: usize = 64;
 
-pub(super) fn parse(bytes: &[u8]) -> Result<Listing, ListingError> {
+/// Reads a `SHA256SUMS`. Entries are in the order of the text, and a path may stand there twice: that is the caller's to
+/// refuse.
+pub fn sums(bytes: &[u8], bounds: Bounds) -> Result<Vec<Entry>, ListingError> {
+    if bytes.len() > bounds.bytes {
+        return Err(ListingError::TooLong { most: bounds.bytes, found: bytes.len() });
+    }
     let text = std::str::from_utf8(bytes).map_err(|error| ListingError::NotText(error.valid_up_to()))?;
-    let mut listing = Listing::new(ListingKind::Sums);
+    let mut files = Vec::new();
     for (number, line) in text.split('\n').enumerate() {
         let line = line.strip_suffix('\r').unwrap_or(line);
         // coreutils skips lines that begin with `#`.
@@ -21,9 +26,10 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Listing, ListingError> {
         let name = if escaped { unescape(name).ok_or_else(wrong)? } else { name.to_owned() };
         let path = path(&name)?;
         let sha256 = sha256(&path, digest)?;
-        listing.add(path, Seen { sha256: Some(sha256), git_blob: None })?;
+        files.push(Entry { path, size: None, sha256: Some(sha256), git_blob: None });
+        count(files.len(), bounds)?;
     }
-    Ok(listing)
+    Ok(files)
 }
 
 /// Digest and name of `<digest>  <name>`, `<digest> *<name>` or `SHA256 (<name>) = <digest>`.

@@ -15,6 +15,11 @@ impl GitBlob {
         Self(bytes)
     }
 
+    /// The 20 bytes.
+    pub const fn bytes(self) -> [u8; 20] {
+        self.0
+    }
+
     /// Reads 40 lower-case hexadecimal digits.
     pub fn from_hex(text: &str) -> Option<Self> {
         let good = |b: &u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
