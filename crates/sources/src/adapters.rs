@@ -1,7 +1,7 @@
 //! The kinds of sources, one file each. A new kind is a file here, and its word in the list below.
 
 use crate::{Source, SourceError};
-use sovai_http::{Client, Env};
+use sovai_http::{Client, Env, Retry};
 use std::sync::Arc;
 
 /// What an adapter is made from.
@@ -11,6 +11,8 @@ pub struct Surroundings {
     pub http: Client,
     /// Endpoints and tokens.
     pub env: Env,
+    /// How often a list is asked for again.
+    pub retry: Retry,
 }
 
 /// Makes a source from the text after its scheme.
@@ -24,7 +26,9 @@ macro_rules! adapters {
     };
 }
 
-adapters! {}
+adapters! {
+    hf = "hf",
+}
 
 /// The schemes of sources that this crate reads.
 pub fn schemes() -> impl Iterator<Item = &'static str> {
@@ -40,4 +44,23 @@ pub fn open(scheme: &str, rest: &str, surroundings: &Surroundings) -> Result<Arc
     let known: Vec<&str> = schemes().collect();
     let reason = format!("unknown scheme; known are {}", known.join(", "));
     Err(SourceError::Invalid { origin, reason })
+}
+
+/// `ORG/NAME[@REVISION]` of a hub.
+fn hub_id(rest: &str) -> Option<(String, String, Option<String>)> {
+    let (id, revision) = match rest.split_once('@') {
+        Some((id, revision)) => (id, Some(revision)),
+        None => (rest, None),
+    };
+    // The manifest has checked more; here it matters that no part leads to another address.
+    let part = |part: &str| {
+        !part.is_empty()
+            && !part.starts_with('.')
+            && part.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
+    };
+    let (organisation, name) = id.split_once('/')?;
+    if !part(organisation) || !part(name) || revision.is_some_and(|text| matches!(text, "" | "." | "..")) {
+        return None;
+    }
+    Some((organisation.to_owned(), name.to_owned(), revision.map(ToOwned::to_owned)))
 }

@@ -18,6 +18,14 @@ pub enum SourceError {
         /// What is wrong.
         reason: String,
     },
+    /// A glob of `include` or `exclude` that cannot be read.
+    #[error("glob `{glob}`: {reason}")]
+    Glob {
+        /// The glob, its beginning.
+        glob: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// A request failed.
     #[error("source `{origin}`")]
     Http {

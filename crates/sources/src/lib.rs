@@ -9,7 +9,15 @@
 
 pub mod adapters;
 mod error;
+mod remote;
+mod resolve;
+mod select;
 mod source;
 
 pub use error::SourceError;
+pub use resolve::{
+    Basis, Change, Changed, Drift, Moved, Now, ResolveOptions, ResolvedFile, ResolvedModel, Verdict, drift,
+    resolve,
+};
+pub use select::Selection;
 pub use source::{Body, BoxFuture, ByteRange, ListedFile, Listing, Source, Wanted};
