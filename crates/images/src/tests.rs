@@ -1,0 +1,5 @@
+mod archive;
+mod layout;
+mod support;
+
+pub(crate) use support::gzip;
