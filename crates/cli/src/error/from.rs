@@ -5,6 +5,7 @@ use crate::exit::Exit;
 use serde_json::Value;
 use sovai_deployer::engine::EngineError;
 use sovai_gateway::GatewayError;
+use sovai_images::ImageError;
 use sovai_pki::PkiError;
 use sovai_signing::oms::OmsError;
 use sovai_store::StoreError;
@@ -44,6 +45,37 @@ impl From<StoreError> for CliError {
             }
             StoreError::NoBlob { .. } => new.hint("bring it again: sovai pull MANIFEST"),
             StoreError::Image { .. } | StoreError::BadName { .. } | StoreError::Io { .. } => new,
+        }
+    }
+}
+
+impl From<ImageError> for CliError {
+    fn from(error: ImageError) -> Self {
+        let exit = match error {
+            ImageError::Store(error) => return error.into(),
+            ImageError::Several { .. } => Exit::Usage,
+            ImageError::Read { .. } | ImageError::NotALayout { .. } | ImageError::NoImage { .. } => {
+                Exit::Unreachable
+            }
+            ImageError::Write(_) => Exit::Internal,
+            ImageError::Zstd { .. } => Exit::Resources,
+            // A damaged or hostile archive: not what anybody made.
+            _ => Exit::Mismatch,
+        };
+        let new = Self::wrap(exit, &error);
+        match &error {
+            ImageError::Several { .. } => new.hint("name one: `@NAME` behind the path in `source`"),
+            ImageError::NoImage { .. } => {
+                new.hint("look at the name behind `@` in `source`, and at `platform`")
+            }
+            ImageError::NotALayout { .. } => new.hint("name the folder that has the file `oci-layout`"),
+            ImageError::Zstd { .. } => {
+                new.hint("take the image with layers that are compressed with gzip, or load it into the engine by another way")
+            }
+            ImageError::Digest { .. } | ImageError::Size { .. } | ImageError::Missing { .. } => {
+                new.hint("bring it again from where it came")
+            }
+            _ => new,
         }
     }
 }
