@@ -6,7 +6,7 @@ use crate::input::read_bounded;
 use crate::output::{Printer, safe_line};
 use serde_json::{Value, json};
 use sovai_core::Name;
-use sovai_manifest::{Color, Diagnostic, Lock, MAX_BYTES, Manifest, Severity, Source};
+use sovai_manifest::{Color, Diagnostic, Lock, MAX_BYTES, MAX_LOCK_BYTES, Manifest, Severity, Source};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
@@ -46,7 +46,7 @@ impl ManifestFile {
         if !path.try_exists().unwrap_or(true) {
             return Ok(None);
         }
-        let bytes = read_bounded(&path, MAX_BYTES, "lock")?;
+        let bytes = read_bounded(&path, MAX_LOCK_BYTES, "lock")?;
         match Lock::parse(&bytes) {
             (Some(lock), _) => Ok(Some(lock)),
             (None, diagnostics) => Err(invalid("lock", &path, &diagnostics, &bytes).hint(format!(

@@ -43,11 +43,15 @@ pub use schema::{lock_schema, policy_schema, schema};
 use diagnostic::Sink;
 use node::Node;
 use shape::Object;
+use yaml::Limits;
 
-/// Largest manifest or lock in bytes.
+/// Largest manifest or policy in bytes.
 ///
 /// A program that reads one from a file reads at most one byte more, which is enough for the diagnostic.
 pub const MAX_BYTES: usize = 1 << 20;
+
+/// Largest lock in bytes: room for 50,000 files.
+pub const MAX_LOCK_BYTES: usize = 32 << 20;
 
 /// What a text came to.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,23 +64,25 @@ pub struct Parsed {
 
 /// Reads a manifest and checks every rule that needs nothing but its text.
 pub fn parse(bytes: &[u8]) -> Parsed {
-    let (manifest, diagnostics) = read(bytes, &shape::MANIFEST, cross::manifest, build::manifest);
+    let (manifest, diagnostics) =
+        read(bytes, Limits::WRITTEN, &shape::MANIFEST, cross::manifest, build::manifest);
     Parsed { manifest, diagnostics }
 }
 
 /// The four passes, for one kind of document.
 fn read<T>(
     bytes: &[u8],
+    limits: Limits,
     object: &'static Object,
     cross: impl FnOnce(&Node, &mut Sink<'_>),
     build: impl FnOnce(&Node) -> Option<T>,
 ) -> (Option<T>, Vec<Diagnostic>) {
-    let text = match yaml::decode(bytes) {
+    let text = match yaml::decode(bytes, limits) {
         Ok(text) => text,
         Err(diagnostic) => return (None, vec![diagnostic]),
     };
     let mut sink = Sink::new(text);
-    let root = yaml::read(text, &mut sink);
+    let root = yaml::read(text, limits, &mut sink);
     let mut value = None;
     match root {
         Some(root) => {

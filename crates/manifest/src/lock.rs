@@ -2,6 +2,7 @@
 
 use crate::Diagnostic;
 use crate::shape::LOCK;
+use crate::yaml::Limits;
 use serde::Serialize;
 use sovai_core::{ImageId, Name, RelPath, Sha256};
 use std::collections::BTreeMap;
@@ -67,7 +68,7 @@ pub struct LockedImage {
 impl Lock {
     /// Reads a lock; diagnostics are as good as a manifest's. `Some` unless one of them is an error.
     pub fn parse(bytes: &[u8]) -> (Option<Self>, Vec<Diagnostic>) {
-        crate::read(bytes, &LOCK, crate::cross::lock, crate::build::lock)
+        crate::read(bytes, Limits::LOCK, &LOCK, crate::cross::lock, crate::build::lock)
     }
 
     /// The lock as YAML: keys sorted, the same bytes for the same lock.

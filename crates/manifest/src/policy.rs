@@ -352,7 +352,7 @@ impl Policy {
 ///
 /// Pure: files that the policy names are not looked at. At most [`crate::MAX_BYTES`] are taken.
 pub fn parse_policy(bytes: &[u8]) -> (Option<Policy>, Vec<Diagnostic>) {
-    crate::read(bytes, &POLICY, check, |root| build::policy(root, bytes))
+    crate::read(bytes, crate::yaml::Limits::WRITTEN, &POLICY, check, |root| build::policy(root, bytes))
 }
 
 #[cfg(test)]

@@ -3,9 +3,9 @@
 //! Events of `granit-parser` (the parser under `serde-saphyr`) are taken one by one and not through serde: a serde
 //! value stops at its first error, and all problems are to show in one run.
 
-use crate::MAX_BYTES;
 use crate::diagnostic::{Sink, quoted};
 use crate::node::{Entry, Node, Scalar, Value};
+use crate::{MAX_BYTES, MAX_LOCK_BYTES};
 use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
@@ -14,24 +14,38 @@ use std::rc::Rc;
 
 /// Deepest nesting. A manifest needs 9; free `x-` keys may hold what they like within this.
 const MAX_DEPTH: usize = 32;
-/// Most values, each alias counted as all that it stands for. A model of 1000 files has about 7000.
-const MAX_NODES: usize = 50_000;
-/// Most bytes of text in all scalars, each alias counted as all that it stands for.
-const MAX_TEXT: usize = 4 * MAX_BYTES;
+/// How much of a document is read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// Most bytes of the file.
+    pub(crate) bytes: usize,
+    /// Most values, each alias counted as all that it stands for. A model of 1000 files has about 7000.
+    pub(crate) values: usize,
+    /// Most bytes of text in all scalars, each alias counted as all that it stands for.
+    pub(crate) text: usize,
+}
+
+impl Limits {
+    /// What people write.
+    pub(crate) const WRITTEN: Self = Self { bytes: MAX_BYTES, values: 50_000, text: 4 * MAX_BYTES };
+    /// Locks, which programs write: repositories with tens of thousands of files are real. A lock has no aliases.
+    pub(crate) const LOCK: Self = Self { bytes: MAX_LOCK_BYTES, values: 600_000, text: MAX_LOCK_BYTES };
+}
 /// Most aliases.
 const MAX_ALIASES: usize = 500;
 
 /// Checks what must hold before YAML is read: length, UTF-8, control characters.
 ///
 /// Gives the text and its offset in the bytes, which is 3 where it starts with a byte order mark.
-pub(crate) fn decode(bytes: &[u8]) -> Result<&str, crate::Diagnostic> {
-    if bytes.len() > MAX_BYTES {
+pub(crate) fn decode(bytes: &[u8], limits: Limits) -> Result<&str, crate::Diagnostic> {
+    let most = limits.bytes;
+    if bytes.len() > most {
         // Lossy only for counting lines; nothing of it is read.
         return Err(early(
             bytes,
-            MAX_BYTES..MAX_BYTES,
+            most..most,
             "SOV0002",
-            format!("the file has {} bytes, {MAX_BYTES} are allowed", bytes.len()),
+            format!("the file has {} bytes, {most} are allowed", bytes.len()),
             "split the stack, or leave the pins of files to the lock",
         ));
     }
@@ -102,10 +116,10 @@ fn early(
 }
 
 /// Reads the first document of a text. `None` after an error that leaves no tree.
-pub(crate) fn read(text: &str, sink: &mut Sink<'_>) -> Option<Rc<Node>> {
+pub(crate) fn read(text: &str, limits: Limits, sink: &mut Sink<'_>) -> Option<Rc<Node>> {
     let mut options = granit_parser::options! { emit_unresolved_aliases: true };
     options.set_emit_comments(false);
-    let mut builder = Builder::default();
+    let mut builder = Builder::new(limits);
     for event in Parser::new_from_str_with_options(text, options) {
         let step = match event {
             Ok((event, span)) => {
@@ -199,8 +213,8 @@ struct Anchor {
     height: usize,
 }
 
-#[derive(Default)]
 struct Builder {
+    limits: Limits,
     stack: Vec<Frame>,
     anchors: HashMap<usize, Anchor>,
     values: usize,
@@ -211,6 +225,19 @@ struct Builder {
 }
 
 impl Builder {
+    fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            stack: Vec::new(),
+            anchors: HashMap::new(),
+            values: 0,
+            text: 0,
+            aliases: 0,
+            documents: 0,
+            root: None,
+        }
+    }
+
     fn take(
         &mut self,
         text: &str,
@@ -319,16 +346,13 @@ impl Builder {
         sink: &mut Sink<'_>,
     ) -> Step {
         self.values += 1;
-        if self.values > MAX_NODES {
-            sink.error("SOV0008", &node.span, format!("more than {MAX_NODES} values, aliases written out"));
+        let Limits { values, text, .. } = self.limits;
+        if self.values > values {
+            sink.error("SOV0008", &node.span, format!("more than {values} values, aliases written out"));
             return Step::Refuse;
         }
-        if self.text > MAX_TEXT {
-            sink.error(
-                "SOV0008",
-                &node.span,
-                format!("more than {MAX_TEXT} bytes of text, aliases written out"),
-            );
+        if self.text > text {
+            sink.error("SOV0008", &node.span, format!("more than {text} bytes of text, aliases written out"));
             return Step::Refuse;
         }
         if anchor != 0 {

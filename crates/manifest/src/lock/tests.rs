@@ -153,3 +153,22 @@ proptest! {
         prop_assert_eq!(parsed, Some(lock));
     }
 }
+
+#[test]
+fn a_lock_of_tens_of_thousands_of_files_is_read() {
+    let files = (0..20_000)
+        .map(|number| LockedFile {
+            path: RelPath::new(&format!("shards/part-{number:06}.safetensors")).unwrap(),
+            size: 5 << 30,
+            sha256: digest(1),
+            source: "hf:organisation/a-model-of-many-files".into(),
+        })
+        .collect();
+    let model = LockedModel { files, ..LockedModel::default() };
+    let lock = Lock { models: [(Name::new("m").unwrap(), model)].into(), ..Lock::default() };
+    let text = lock.to_yaml();
+    assert!(text.len() > crate::MAX_BYTES);
+    assert_eq!(Lock::parse(text.as_bytes()), (Some(lock), vec![]));
+    let (taken, found) = Lock::parse(&vec![b'#'; crate::MAX_LOCK_BYTES + 1]);
+    assert_eq!((taken, found[0].code), (None, "SOV0002"));
+}

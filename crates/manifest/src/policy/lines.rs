@@ -22,7 +22,7 @@ impl Lines {
     /// The tree is within the reader's budgets, so that this is too: the paths of one branch are at most as long as
     /// its keys, and free keys are left out.
     pub(super) fn of(root: &Node, bytes: &[u8]) -> Self {
-        let text = crate::yaml::decode(bytes).unwrap_or_default();
+        let text = crate::yaml::decode(bytes, crate::yaml::Limits::WRITTEN).unwrap_or_default();
         let newlines = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
         let starts: Vec<usize> = std::iter::once(0).chain(newlines.map(|(at, _)| at + 1)).collect();
         let line =

@@ -22,7 +22,7 @@ static RULES: [Rule; 81] = [
     ),
     rule(
         "SOV0002",
-        "The file has at most 1 MiB",
+        "The file has at most 1 MiB, a lock 32 MiB",
         "Long before that a stack should be split, or its pins left to the lock.",
         Example::Made("a file of 1 MiB and one byte", || vec![b'#'; crate::MAX_BYTES + 1]),
     ),
@@ -62,7 +62,7 @@ static RULES: [Rule; 81] = [
     ),
     rule(
         "SOV0008",
-        "At most 50000 values and 4 MiB of text, aliases written out",
+        "At most 50000 values and 4 MiB of text, aliases written out; in a lock 600000 and 32 MiB",
         "Aliases of aliases grow without bound from a few lines.",
         Example::Made("nine lines, each nine aliases of the one before", bomb),
     ),

@@ -16,7 +16,7 @@ use serde::Serialize;
 use sovai_core::{Name, Sha256};
 use sovai_evidence::vsa::{Named, Outcome, Summary};
 use sovai_evidence::{EvidenceError, Log, site_key};
-use sovai_manifest::MAX_BYTES;
+use sovai_manifest::MAX_LOCK_BYTES;
 use sovai_signing::dsse::Envelope;
 use sovai_signing::statement::PAYLOAD_TYPE;
 use sovai_signing::{KeyId, PrivateKey};
@@ -146,7 +146,7 @@ pub(super) fn lock_input(file: &ManifestFile, is_there: bool) -> Result<Vec<Name
         return Ok(Vec::new());
     }
     let path = file.lock_path()?;
-    let bytes = read_bounded(&path, MAX_BYTES, "lock")?;
+    let bytes = read_bounded(&path, MAX_LOCK_BYTES, "lock")?;
     Ok(vec![Named { uri: uri(&path), digest: crate::judge::digest(&bytes) }])
 }
 
