@@ -1,21 +1,20 @@
 //! Admission: a model's bytes are verified and brought into the store in one read.
 
 use crate::Options;
+use crate::arrival::hash_blob;
 use crate::compare::{Checked, Work, checked, compare, largest_first};
 use crate::error::VerifyError;
 use crate::finding::Finding;
-use crate::hash::{Outcome, Progress, Reading, hash, pool};
+use crate::hash::{Progress, pool};
 use crate::identity::settle;
 use crate::receipts::{BlobReceipts, SourceReceipts};
 use crate::remainder::Remainders;
 use crate::run::{Read, Report, judge, paths, read_file};
 use crate::verity::kernel::SealError;
 use crate::walk::Source;
-use rustix::fs::{Mode, OFlags};
 use sovai_core::{Event, EventKind, FilePin, Name, Reporter, Sha256, Step};
 use sovai_store::{ModelArtifact, Store, StoreError, StoreLock};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -78,13 +77,44 @@ pub fn admit(
     options: &Options,
     reporter: &dyn Reporter,
 ) -> Result<Admission, VerifyError> {
-    let start = Instant::now();
     let pins = checked(source, pins)?;
     let opened = match Source::open(source) {
         Ok(opened) => Some(opened),
         Err(VerifyError::SourceMissing { .. }) if is_stored(store, &pins) => None,
         Err(error) => return Err(error),
     };
+    admit_opened(model, source, opened, pins, store, options, reporter)
+}
+
+/// As [`admit`], for a model that has no source on this host: its blobs were brought into the store before, by a pull or an
+/// import. Those without a receipt are read. A blob that is not there is [`VerifyError::NotStored`], which names all that
+/// lack; a damaged one is a finding.
+pub fn admit_stored(
+    model: &Name,
+    pins: &[FilePin],
+    store: &Store,
+    options: &Options,
+    reporter: &dyn Reporter,
+) -> Result<Admission, VerifyError> {
+    let pins = checked(store.root(), pins)?;
+    let missing: Vec<FilePin> = pins.iter().filter(|pin| !store.has_blob(&pin.sha256)).cloned().collect();
+    if !missing.is_empty() {
+        return Err(VerifyError::NotStored { model: model.clone(), missing });
+    }
+    admit_opened(model, store.root(), None, pins, store, options, reporter)
+}
+
+/// Admits from a source that is open, or from the store alone. `source` names the place in errors and events.
+fn admit_opened(
+    model: &Name,
+    source: &Path,
+    opened: Option<Source>,
+    pins: Vec<FilePin>,
+    store: &Store,
+    options: &Options,
+    reporter: &dyn Reporter,
+) -> Result<Admission, VerifyError> {
+    let start = Instant::now();
     let run = Run {
         artifact: ModelArtifact::new(&pins),
         pins: &pins,
@@ -262,7 +292,7 @@ impl Run<'_> {
         let progress = Progress::new(self.reporter, total);
         let results = pool(&jobs, self.options, |pin, buffer| {
             let before = blobs.state(&pin.sha256);
-            let found = self.hash_blob(pin, buffer, &progress)?;
+            let found = hash_blob(self.store, pin, buffer, self.options, &progress)?;
             Ok((*pin, found.filter(|_| blobs.state(&pin.sha256) == before), before))
         })?;
         for (pin, found, state) in results {
@@ -294,26 +324,6 @@ impl Run<'_> {
             }
         }
         findings
-    }
-
-    /// The digest of a blob's bytes; nothing when it is no readable file of the right length.
-    fn hash_blob(
-        &self,
-        pin: &FilePin,
-        buffer: &mut [u8],
-        progress: &Progress<'_>,
-    ) -> Result<Option<Sha256>, VerifyError> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let Ok(fd) = rustix::fs::open(self.store.blob(&pin.sha256), flags, Mode::empty()) else {
-            return Ok(None);
-        };
-        let file = File::from(fd);
-        let reading = Reading { options: self.options, progress, subject: pin.path.as_str() };
-        let outcome = hash(&file, pin.size, None, buffer, reading)?;
-        Ok(match outcome {
-            Outcome::Digest(digest) => Some(digest),
-            Outcome::OtherLength | Outcome::Failed(_) => None,
-        })
     }
 
     /// Reads a file of the source; says whether its bytes are in the store now.

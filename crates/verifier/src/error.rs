@@ -2,6 +2,7 @@
 
 use crate::finding::Finding;
 use crate::passport::PassportError;
+use sovai_core::{FilePin, Name};
 use sovai_store::StoreError;
 use std::io;
 use std::path::PathBuf;
@@ -60,6 +61,14 @@ pub enum VerifyError {
         /// The store.
         path: PathBuf,
     },
+    /// Files of a model that has no source on this host are not in the store.
+    #[error("{} of model `{model}` are not in the store: {}", files(.missing.len()), some(.missing))]
+    NotStored {
+        /// The model's name in the manifest.
+        model: Name,
+        /// What lacks, at least one, sorted by path.
+        missing: Vec<FilePin>,
+    },
     /// The model makes no passport, or the passport is none.
     #[error("the passport cannot be used")]
     Passport(#[from] PassportError),
@@ -84,4 +93,17 @@ fn first(findings: &[Finding]) -> String {
         [only] => only.to_string(),
         [first, rest @ ..] => format!("{first} (and {} more)", rest.len()),
     }
+}
+
+fn files(count: usize) -> String {
+    if count == 1 { "1 file".to_owned() } else { format!("{count} files") }
+}
+
+/// The first three, and how long all are.
+fn some(missing: &[FilePin]) -> String {
+    let mut text: Vec<String> = missing.iter().take(3).map(|pin| format!("`{}`", pin.path)).collect();
+    if missing.len() > text.len() {
+        text.push(format!("{} more", missing.len() - text.len()));
+    }
+    format!("{} ({})", text.join(", "), sovai_core::format_bytes(FilePin::total(missing)))
 }

@@ -3,6 +3,9 @@
 //! [`verify`] reads only; [`admit`] also brings the bytes into the store while it hashes them, and hands out a
 //! [`Receipt`], which is the only proof that later steps take; [`digest_source`] makes pins from a source.
 //!
+//! [`Hasher`] and [`record_arrivals`] are for bytes that come from outside: what was hashed on arrival need not be read again,
+//! and [`admit_stored`] makes a model of it.
+//!
 //! [`verify_signed`] compares a source with the list of files that a signature speaks for.
 //!
 //! Invariants: findings are data ([`Finding`]), an `Err` means that the check could not be done. No link is followed out
@@ -11,6 +14,7 @@
 //! hashed. This crate is synchronous, and never prints.
 
 mod admit;
+mod arrival;
 mod beneath;
 mod compare;
 mod error;
@@ -31,7 +35,8 @@ mod tree;
 mod verity;
 mod walk;
 
-pub use admit::{Admission, Receipt, admit};
+pub use admit::{Admission, Receipt, admit, admit_stored};
+pub use arrival::{Arrival, Hashed, Hasher, Stored, check_stored, record_arrivals};
 pub use error::VerifyError;
 pub use examine::{
     CARD, Examination, FileFact, FormatFinding, LicenseText, Scope, TensorsError, Weights, examine,

@@ -51,6 +51,12 @@ impl Pace {
         self.0.is_some()
     }
 
+    /// Counts so many bytes and gives the moment from which they may be read, for who waits in another way than by sleeping;
+    /// nothing without a limit.
+    pub fn reserve(&self, bytes: u64) -> Option<Instant> {
+        self.0.as_ref().map(|bucket| bucket.reserve(bytes, Instant::now()))
+    }
+
     /// Waits until so many more bytes may be read. Ends early, with an error, when the run is stopped.
     pub(crate) fn take(&self, bytes: u64, cancel: &Cancel) -> Result<(), VerifyError> {
         let Some(bucket) = &self.0 else { return Ok(()) };

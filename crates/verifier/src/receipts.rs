@@ -223,6 +223,11 @@ impl<'a> BlobReceipts<'a> {
     }
 }
 
+/// The state in which a blob is now; nothing where the store's file system cannot vouch for its files.
+pub(crate) fn blob_state(store: &Store, digest: &Sha256) -> Option<Identity> {
+    identity_at(&store.blob(digest), open_folder(store.root()).and_then(FsId::of)?)
+}
+
 /// Opens a folder to ask about its file system.
 fn open_folder(path: &Path) -> Option<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;

@@ -85,9 +85,10 @@ impl From<VerifyError> for CliError {
         let exit = match error {
             VerifyError::Store(error) => return error.into(),
             VerifyError::Cancelled => return crate::signals::interrupted(),
-            VerifyError::SourceMissing { .. } | VerifyError::Source { .. } | VerifyError::Snapshot { .. } => {
-                Exit::Unreachable
-            }
+            VerifyError::SourceMissing { .. }
+            | VerifyError::Source { .. }
+            | VerifyError::Snapshot { .. }
+            | VerifyError::NotStored { .. } => Exit::Unreachable,
             VerifyError::Unfit { .. } => Exit::Mismatch,
             VerifyError::Pins { .. } | VerifyError::Passport(_) => Exit::Invalid,
             VerifyError::NoSpace { .. } => Exit::Resources,
@@ -99,6 +100,7 @@ impl From<VerifyError> for CliError {
             }
             VerifyError::Source { .. } => new.hint("check the permissions of the source"),
             VerifyError::Snapshot { .. } => new.hint("name the folder of one: `snapshots/COMMIT` in the model's folder"),
+            VerifyError::NotStored { .. } => new.hint("bring them into the store with `sovai pull`"),
             VerifyError::Unfit { findings, .. } => new.with_findings(as_data(findings)),
             VerifyError::Pins { .. } => new.hint("mend `files` in the manifest, or make the lock again with `sovai lock`"),
             VerifyError::NoSpace { .. } => {

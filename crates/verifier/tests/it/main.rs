@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "functions that tests share")]
 
 mod admission;
+mod arrival;
 mod common;
 mod crash;
 mod examine;
