@@ -9,12 +9,14 @@
 
 pub mod adapters;
 mod error;
+mod fetch;
 mod remote;
 mod resolve;
 mod select;
 mod source;
 
 pub use error::SourceError;
+pub use fetch::{FetchOptions, Fetched, FetchedFile, Job, fetch};
 pub use resolve::{
     Basis, Change, Changed, Drift, Moved, Now, ResolveOptions, ResolvedFile, ResolvedModel, Verdict, drift,
     resolve,
