@@ -14,11 +14,13 @@ use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-/// Folders below the root, all with mode 0700. `tmp` holds blobs on their way in.
-const FOLDERS: [&str; 9] =
-    ["blobs", "blobs/sha256", "trees", "receipts", "stacks", "trust", "evidence", "tmp", "roots"];
+/// Folders below the root, all with mode 0700. `tmp` holds blobs on their way in, `partial` those
+/// that are downloaded.
+const FOLDERS: [&str; 10] =
+    ["blobs", "blobs/sha256", "trees", "receipts", "stacks", "trust", "evidence", "tmp", "roots", "partial"];
 /// Folders in which a process that died may have left a temporary file.
-const SWEPT: [&str; 8] = ["", "blobs/sha256", "trees", "receipts", "trust", "evidence", "tmp", "roots"];
+const SWEPT: [&str; 9] =
+    ["", "blobs/sha256", "trees", "receipts", "trust", "evidence", "tmp", "roots", "partial"];
 /// Content of `oci-layout` (OCI image layout specification 1.0).
 const OCI_LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 const INDEX_MEDIA_TYPE: &str = "application/vnd.oci.image.index.v1+json";
