@@ -81,7 +81,6 @@ pub struct FetchedFile {
 /// Blobs that the store has are not asked for; those without a receipt are read first. Afterwards each file is a blob
 /// whose digest was computed from its bytes here, or there is an error. Needs a tokio runtime with its clock and its
 /// network enabled.
-#[expect(clippy::unused_async, reason = "the engine comes next")]
 pub async fn fetch(
     jobs: &[Job],
     _store: &Store,

@@ -14,7 +14,6 @@ use rustix::io::Errno;
 use sovai_core::Sha256;
 use std::fs::File;
 use std::io::{self, IoSlice, Write as _};
-use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -221,8 +220,9 @@ impl Partial {
 
     /// Makes it the blob: mode 0444, on the disk, under its name. A blob that has that name is replaced.
     ///
-    /// The digest is taken on trust, as by [`crate::Stage::commit`]: whoever calls this has hashed the bytes.
-    pub fn commit(self) -> Result<PathBuf, StoreError> {
+    /// The digest is taken on trust, as by [`crate::Stage::commit`]: whoever calls this has hashed the bytes. Nothing may be
+    /// written afterwards.
+    pub fn commit(&self) -> Result<PathBuf, StoreError> {
         let mode = Mode::RUSR | Mode::RGRP | Mode::ROTH;
         rustix::fs::fchmod(&self.file, mode).context("set the mode of", &self.path)?;
         self.file.sync_all().context("write to the disk", &self.path)?;
@@ -232,8 +232,8 @@ impl Partial {
         Ok(self.target.clone())
     }
 
-    /// Removes it with its journal.
-    pub fn discard(self) -> Result<(), StoreError> {
+    /// Removes it with its journal. Nothing may be written afterwards.
+    pub fn discard(&self) -> Result<(), StoreError> {
         temp::remove_any(&self.path)?;
         temp::remove_any(&journal_of(&self.path))
     }

@@ -83,7 +83,7 @@ pub fn admit(
         Err(VerifyError::SourceMissing { .. }) if is_stored(store, &pins) => None,
         Err(error) => return Err(error),
     };
-    admit_opened(model, source, opened, pins, store, options, reporter)
+    admit_opened(model, source, opened.as_ref(), &pins, store, options, reporter)
 }
 
 /// As [`admit`], for a model that has no source on this host: its blobs were brought into the store before, by a pull or an
@@ -101,45 +101,37 @@ pub fn admit_stored(
     if !missing.is_empty() {
         return Err(VerifyError::NotStored { model: model.clone(), missing });
     }
-    admit_opened(model, store.root(), None, pins, store, options, reporter)
+    admit_opened(model, store.root(), None, &pins, store, options, reporter)
 }
 
 /// Admits from a source that is open, or from the store alone. `source` names the place in errors and events.
 fn admit_opened(
     model: &Name,
     source: &Path,
-    opened: Option<Source>,
-    pins: Vec<FilePin>,
+    opened: Option<&Source>,
+    pins: &[FilePin],
     store: &Store,
     options: &Options,
     reporter: &dyn Reporter,
 ) -> Result<Admission, VerifyError> {
     let start = Instant::now();
-    let run = Run {
-        artifact: ModelArtifact::new(&pins),
-        pins: &pins,
-        source,
-        opened: opened.as_ref(),
-        store,
-        options,
-        reporter,
-    };
+    let run = Run { artifact: ModelArtifact::new(pins), pins, source, opened, store, options, reporter };
     let receipt = || Receipt {
         model: model.clone(),
         model_digest: run.artifact.digest,
         tree: store.tree(&run.artifact.digest),
-        files: pins.clone(),
+        files: pins.to_vec(),
     };
     if options.uses_receipts()
         && let Some(remainder) = run.is_unchanged()?
     {
-        let report = Report::new(Vec::new(), &pins, 0, start, remainder);
+        let report = Report::new(Vec::new(), pins, 0, start, remainder);
         return Ok(Admission { report, receipt: Some(receipt()) });
     }
     let lock = store.lock_unswept(&format!("sovai, bringing in model {model}"))?;
     let Brought { findings, hashed, remainder } = run.bring_in(&lock)?;
     let receipt = findings.is_empty().then(receipt);
-    Ok(Admission { report: Report::new(findings, &pins, hashed, start, remainder), receipt })
+    Ok(Admission { report: Report::new(findings, pins, hashed, start, remainder), receipt })
 }
 
 /// Whether the store has something under the name of every blob. A model of no files must have been admitted before.

@@ -79,7 +79,7 @@ pub struct Arrival {
 impl Arrival {
     /// To be made right after the very bytes that were hashed got their name in the store, so that no change in the meantime
     /// is taken for the state that was written.
-    pub fn new(store: &Store, hashed: Hashed) -> Self {
+    pub fn new(store: &Store, hashed: &Hashed) -> Self {
         let sha256 = hashed.sha256;
         // A file of another length is not what was hashed.
         let is_same =

@@ -40,6 +40,9 @@ impl Ranges {
 
     /// Takes bytes out of it.
     pub fn remove(&mut self, range: &Range<u64>) {
+        if range.is_empty() {
+            return;
+        }
         let mut rest = Vec::with_capacity(self.0.len() + 1);
         for have in self.0.drain(..) {
             let (before, after) =
@@ -65,6 +68,7 @@ impl Ranges {
     }
 
     /// What of `within` it has not, sorted.
+    #[must_use]
     pub fn gaps(&self, within: Range<u64>) -> Self {
         let mut gaps = Self::new();
         gaps.insert(within);
@@ -114,7 +118,7 @@ mod tests {
                 let gaps: BTreeSet<u64> = (0..80).filter(|byte| !expected.contains(byte)).collect();
                 prop_assert_eq!(set(&ranges.gaps(0..80)), gaps);
                 for at in 0..80 {
-                    let reach = (at..).find(|byte| !expected.contains(byte)).unwrap();
+                    let reach = (at..200).find(|byte| !expected.contains(byte)).unwrap();
                     prop_assert_eq!(ranges.reach(at), reach);
                 }
             }

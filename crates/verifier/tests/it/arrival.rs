@@ -22,7 +22,7 @@ fn arrive(model: &Model, store: &Store) -> Vec<Arrival> {
         let mut stage = store.stage().unwrap();
         stage.write_all(&bytes).unwrap();
         stage.commit(&hashed.sha256()).unwrap();
-        arrivals.push(Arrival::new(store, hashed));
+        arrivals.push(Arrival::new(store, &hashed));
     }
     arrivals
 }
