@@ -90,6 +90,8 @@ stage "release binary" scripts/build.sh
 SOVAI_BIN=$(scripts/build.sh)
 stage "stub engine" cargo build --release --locked --package sovai-stub-engine
 stage "weights" scripts/weights.sh
+stage "tiny models of the seed architectures" scripts/tiny-models.sh
+stage "tiny models: the same bytes again" scripts/tiny-models.sh --test
 stage "engine image" scripts/engine-image.sh
 export SOVAI_BIN SOVAI_STUB_ENGINE=${SOVAI_BIN%/*}/sovai-stub-engine SOVAI_ENGINE_IMAGE=$engine_image SOVAI_WEIGHTS=$root/manifests/weights
 stage "tests" cargo test --workspace --locked

@@ -31,3 +31,4 @@ mod secrets;
 mod setup;
 mod stack;
 mod store;
+mod tiny;
