@@ -28,7 +28,10 @@ macro_rules! adapters {
 
 adapters! {
     hf = "hf",
+    oci = "oci",
 }
+
+pub use oci::blobs as oci_blobs;
 
 /// The schemes of sources that this crate reads.
 pub fn schemes() -> impl Iterator<Item = &'static str> {

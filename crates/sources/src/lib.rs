@@ -15,6 +15,7 @@ mod resolve;
 mod select;
 mod source;
 
+pub use adapters::oci_blobs;
 pub use error::SourceError;
 pub use fetch::{FetchOptions, Fetched, FetchedFile, Job, fetch};
 pub use resolve::{

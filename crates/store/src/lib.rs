@@ -26,7 +26,10 @@ pub use error::StoreError;
 pub use image::{NewImage, StoredImage};
 pub use layout::{Store, read_bounded};
 pub use lock::{StoreHold, StoreLock};
-pub use model::{Descriptor, ModelArtifact, layer_media_type, model_manifest};
+pub use model::{
+    Descriptor, FILE_PATH, MODEL_ARTIFACT_TYPE, MODEL_CONFIG_TYPE, ModelArtifact, layer_media_type,
+    model_manifest,
+};
 pub use named::{Artifact, Content, Marked, Wanted, model_files};
 pub use partial::{Partial, PartialFile, Ranges};
 pub use root::{KeptRoot, Root, RootImage, RootKind};

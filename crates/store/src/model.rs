@@ -10,10 +10,12 @@ use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 const MANIFEST_MEDIA_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
-pub(crate) const MODEL_ARTIFACT_TYPE: &str = "application/vnd.cncf.model.manifest.v1+json";
-const MODEL_CONFIG_TYPE: &str = "application/vnd.cncf.model.config.v1+json";
+/// Type of the artifacts that are models (model-spec).
+pub const MODEL_ARTIFACT_TYPE: &str = "application/vnd.cncf.model.manifest.v1+json";
+/// Media type of their configs.
+pub const MODEL_CONFIG_TYPE: &str = "application/vnd.cncf.model.config.v1+json";
 /// Annotation of a layer: where its file lies in the model.
-pub(crate) const FILE_PATH: &str = "org.cncf.model.filepath";
+pub const FILE_PATH: &str = "org.cncf.model.filepath";
 /// Annotation of an entry of the index: the name by which `skopeo copy oci:STORE:NAME` takes it.
 pub(crate) const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
