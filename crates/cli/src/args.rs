@@ -14,7 +14,7 @@ pub(crate) use signing::{
     ConformanceArgs, ExportArgs, ExportCommand, InspectArgs, KeyKind, KeysArgs, KeysCommand, PolicyArgs,
     PolicyCommand, RoleArg, SignArgs, SignCommand, SignerArgs, TrustArgs, TrustCommand,
 };
-pub(crate) use store::StoreArgs;
+pub(crate) use store::{StoreArgs, StoreCommand};
 pub(crate) use verify::{ReadingArgs, SummaryArgs, VerifyArgs};
 
 use crate::exit::Exit;

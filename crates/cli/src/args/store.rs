@@ -12,6 +12,11 @@ pub(crate) struct StoreArgs {
 /// What to do with the store.
 #[derive(Debug, Subcommand)]
 pub(crate) enum StoreCommand {
-    /// List models and images
+    /// List models, images, unfinished downloads, and what nothing names
     List,
+    /// Print where a model lies, or how other tools name an image of the store
+    Path {
+        /// STACK/MODEL, the name of a model, a model digest; or the name or ID of an image
+        name: String,
+    },
 }

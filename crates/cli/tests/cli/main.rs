@@ -17,6 +17,7 @@ mod output;
 mod policy;
 mod settings;
 mod sign;
+mod store;
 mod trust;
 mod validate;
 mod verify;
