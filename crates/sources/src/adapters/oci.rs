@@ -59,6 +59,7 @@ fn make(
     let credentials = Credentials::of_user(&surroundings.env);
     let registry = Registry::of(surroundings.http.clone(), &reference, credentials)
         .map_err(|error| SourceError::Invalid { origin: origin.to_owned(), reason: said(&error) })?;
+    let registry = registry.with_retry(surroundings.retry);
     Ok(Arc::new(Oci { origin: origin.to_owned(), reference, registry }))
 }
 
@@ -204,7 +205,7 @@ impl Source for Oci {
 mod tests {
     use super::*;
     use sovai_core::Sha256;
-    use sovai_http::{Client, Env, Options};
+    use sovai_http::{Client, Env, Options, Retry};
 
     fn layer(byte: u8, media_type: &str, path: Option<&str>) -> Descriptor {
         Descriptor {
@@ -245,8 +246,8 @@ mod tests {
 
     #[test]
     fn a_source_names_a_registry() {
-        let surroundings =
-            Surroundings { http: Client::new(&Options::default()).unwrap(), env: Env::of([]) };
+        let (http, env) = (Client::new(&Options::default()).unwrap(), Env::of([]));
+        let surroundings = Surroundings { http, env, retry: Retry::default() };
         let open = |rest: &str| {
             open(&format!("oci:{rest}"), rest, &surroundings)
                 .map(|source| source.origin().to_owned())
