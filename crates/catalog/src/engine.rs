@@ -1,6 +1,6 @@
 //! Engine profiles: how an inference server is run, probed and measured.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
@@ -54,7 +54,7 @@ pub struct EngineProfile {
 }
 
 /// Where a profile has been run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Tested {
     /// By this project's own tests.
@@ -63,6 +63,17 @@ pub enum Tested {
     Elsewhere,
     /// Not known to have been run as written here.
     Never,
+}
+
+impl Tested {
+    /// As it is written in the data.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Here => "here",
+            Self::Elsewhere => "elsewhere",
+            Self::Never => "never",
+        }
+    }
 }
 
 /// What kind of model an engine reads.

@@ -1,11 +1,11 @@
 //! Licences: SPDX expressions, and the licences of open models that SPDX does not list.
 
-use crate::suggest;
-use serde::Deserialize;
+use crate::{Sourced, suggest};
+use serde::{Deserialize, Serialize};
 use std::sync::OnceLock;
 
 /// A licence outside the SPDX list, from `data/licenses.toml`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KnownLicense {
     /// SPDX form for licences outside its list: `LicenseRef-...`.
@@ -16,6 +16,9 @@ pub struct KnownLicense {
     pub aliases: Vec<String>,
     /// What to know before use; a summary, not legal advice.
     pub note: String,
+    /// What it demands of whoever uses the model, where that is known; summaries too.
+    #[serde(default)]
+    pub duties: Vec<Sourced<String>>,
     /// Where its text was found.
     pub source: String,
     /// When (`YYYY-MM-DD`).
@@ -200,6 +203,14 @@ mod tests {
             assert!(spdx::Expression::parse(&entry.id).is_ok(), "{}", entry.id);
             assert!(entry.source.starts_with("https://"), "{}", entry.id);
             assert_eq!(entry.date.len(), 10, "{}", entry.id);
+            for duty in &entry.duties {
+                assert!(
+                    duty.source.starts_with("https://") && duty.date.len() == 10,
+                    "{}: {}",
+                    entry.id,
+                    duty.value
+                );
+            }
             assert!(seen.insert(entry.id.clone()), "{} twice", entry.id);
             for alias in &entry.aliases {
                 assert!(spdx::license_id(alias).is_none(), "{alias} is an SPDX id");
