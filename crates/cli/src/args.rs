@@ -7,7 +7,7 @@ mod signing;
 mod store;
 mod verify;
 
-pub(crate) use catalog::{CatalogArgs, InitArgs};
+pub(crate) use catalog::{CatalogArgs, CatalogCommand, InitArgs};
 pub(crate) use generate::{completions, man, man_names, man_pages};
 pub(crate) use pull::{PullArgs, PushArgs};
 pub(crate) use signing::{

@@ -15,6 +15,17 @@ pub(crate) struct CatalogArgs {
 pub(crate) enum CatalogCommand {
     /// List the models
     List,
+    /// All that is known of a model, each fact with its source and date
+    Show {
+        /// Id of the model, as `catalog list` shows it
+        id: String,
+    },
+    /// Find models by words of their name, family, publisher, licence, precision, engine or accelerator
+    Search {
+        /// The words; all of them are wanted
+        #[arg(required = true, value_name = "TEXT")]
+        text: Vec<String>,
+    },
 }
 
 /// Arguments of `init`.
