@@ -19,7 +19,7 @@
 //! ```
 //!
 //! The glob of a fault is tried on the path of a file in its repository, on `ORG/NAME/PATH`, and on the path of the URL
-//! without its first slash; `*` also matches slashes.
+//! without its first slash; for a plain file also on its last part. `*` also matches slashes.
 #![expect(clippy::expect_used, reason = "a server of tests: what cannot work is told by a panic at once")]
 
 mod answer;

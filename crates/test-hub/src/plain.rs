@@ -9,7 +9,8 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 pub(crate) async fn answer(state: &Arc<State>, asked: &Asked, path: &str) -> Response<Body> {
-    let names = [path, asked.raw_path.as_str()];
+    let last = path.rsplit('/').next().unwrap_or_default();
+    let names = [path, last, asked.raw_path.as_str()];
     if let Some(early) = answer::early(state, asked, &names).await {
         return early;
     }
