@@ -230,11 +230,7 @@ pub(crate) async fn resolve(
     };
     let size = file.content.size();
     let mut response = if file.lfs && use_cdn {
-        let path = encode(path);
-        let location = format!(
-            "{cdn}/lfs/{}/{id}/{path}?response-content-disposition=inline&Expires=4102444800&Signature=test",
-            file.content.sha256()
-        );
+        let location = cdn_address(&cdn, id, path, file);
         answer::redirect(StatusCode::FOUND, &location)
     } else if !file.lfs && relative {
         let location = format!(
@@ -302,6 +298,14 @@ fn send(state: &Arc<State>, asked: &Asked, names: &[&str], repo: &Repo, file: &R
         headers.push((LINKED_ETAG, etag.clone()));
     }
     answer::file(state, asked, names, Served { content: file.content.clone(), etag, headers })
+}
+
+/// Where the other host has a file in LFS.
+pub(crate) fn cdn_address(cdn: &str, id: &str, path: &str, file: &RepoFile) -> String {
+    let (sha256, path) = (file.content.sha256(), encode(path));
+    format!(
+        "{cdn}/lfs/{sha256}/{id}/{path}?response-content-disposition=inline&Expires=4102444800&Signature=test"
+    )
 }
 
 /// The other host: it takes the signature in the address and no other authorization, as S3 does.

@@ -139,6 +139,11 @@ impl Hub {
         self.state.lock().use_cdn = on;
     }
 
+    /// Whether `ModelScope`'s files in LFS are redirected to the other host, too; no at the start.
+    pub fn set_modelscope_cdn(&self, on: bool) {
+        self.state.lock().modelscope_cdn = on;
+    }
+
     /// From now on this goes wrong at every path that the glob matches; see [`FaultHandle`] for how often and where.
     ///
     /// # Panics

@@ -1,6 +1,7 @@
 //! The interface of `ModelScope`: one listing that is silently cut, and files by a query.
 
 use crate::answer::{self, Body, Served};
+use crate::hugging_face::cdn_address;
 use crate::repo::{Repo, RepoFile};
 use crate::server::Asked;
 use crate::state::{Found, State};
@@ -34,6 +35,13 @@ pub(crate) async fn answer(state: &Arc<State>, asked: &Asked, id: &str, rest: &[
                 return refuse(10_010_208_009, "access denied");
             }
             let Some(file) = repo.files.get(path) else { return refuse(10_010_202_001, "file not found") };
+            let (redirects, cdn) = {
+                let inner = state.lock();
+                (inner.modelscope_cdn, inner.cdn_url.clone())
+            };
+            if file.lfs && redirects {
+                return answer::redirect(StatusCode::FOUND, &cdn_address(&cdn, id, path, file));
+            }
             let etag = format!("\"{}\"", file.content.sha256());
             answer::file(
                 state,

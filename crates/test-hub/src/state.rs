@@ -31,6 +31,7 @@ pub(crate) struct Inner {
     pub(crate) page_size: usize,
     pub(crate) relative_redirects: bool,
     pub(crate) use_cdn: bool,
+    pub(crate) modelscope_cdn: bool,
     /// Where the other host is.
     pub(crate) cdn_url: String,
 }
@@ -45,6 +46,7 @@ impl Default for Inner {
             page_size: 1000,
             relative_redirects: true,
             use_cdn: true,
+            modelscope_cdn: false,
             cdn_url: String::new(),
         }
     }

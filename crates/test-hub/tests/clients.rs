@@ -175,6 +175,13 @@ print(len(files))";
     let mut lines = text.lines();
     same(&repo, &folder.path().join(lines.next().unwrap()));
     assert_eq!(lines.next(), Some("3507"), "files and folders");
+    hub.set_modelscope_cdn(true);
+    let script = "
+from modelscope_hub.compat.snapshot_download import snapshot_download
+print(snapshot_download('acme/tiny', cache_dir='again'))";
+    let again = python(&hub, folder.path(), script, &[]).unwrap();
+    same(&repo, &folder.path().join(again.trim()));
+    assert!(hub.requests().iter().any(|seen| seen.place == Place::Cdn), "the other host");
     let listings = hub.requests().iter().filter(|seen| seen.query.contains("Root=")).count();
     assert!(listings >= 7, "{listings}");
 }
