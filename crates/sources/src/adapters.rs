@@ -27,7 +27,10 @@ macro_rules! adapters {
 }
 
 adapters! {
+    file = "file",
     hf = "hf",
+    https = "https",
+    modelscope = "modelscope",
     oci = "oci",
 }
 
@@ -49,6 +52,37 @@ pub fn open(scheme: &str, rest: &str, surroundings: &Surroundings) -> Result<Arc
     Err(SourceError::Invalid { origin, reason })
 }
 
+/// A secret; never shown.
+struct Token(String);
+
+impl Token {
+    /// A token without the line's end that a file or variable may have; `None` where nothing is left.
+    fn new(text: &str) -> Option<Self> {
+        let text = text.trim();
+        (!text.is_empty()).then(|| Self(text.to_owned()))
+    }
+
+    fn secret(&self) -> &str {
+        &self.0
+    }
+
+    /// For `Authorization`.
+    fn bearer(&self) -> String {
+        format!("Bearer {}", self.0)
+    }
+}
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Token")
+    }
+}
+
+/// Whether a revision is a whole commit, which cannot change.
+fn is_commit(text: &str) -> bool {
+    text.len() == 40 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
 /// `ORG/NAME[@REVISION]` of a hub.
 fn hub_id(rest: &str) -> Option<(String, String, Option<String>)> {
     let (id, revision) = match rest.split_once('@') {
@@ -67,3 +101,6 @@ fn hub_id(rest: &str) -> Option<(String, String, Option<String>)> {
     }
     Some((organisation.to_owned(), name.to_owned(), revision.map(ToOwned::to_owned)))
 }
+
+#[cfg(test)]
+mod tests;

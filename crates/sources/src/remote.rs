@@ -129,6 +129,31 @@ impl Remote {
         }
     }
 
+    /// The length that a HEAD tells; `None` where the server refuses or does not say.
+    pub(crate) async fn length(&self, request: Request) -> Result<Option<u64>, SourceError> {
+        let once = |request| async {
+            match self.http.send(request).await {
+                // What the client calls the length of a HEAD's body is that of the empty body.
+                Ok(response) => Ok(response.header("content-length").and_then(|text| text.parse().ok())),
+                Err(error) if error.status().is_some() && !error.is_transient() => Ok(None),
+                Err(error) => Err(error),
+            }
+        };
+        let length: Option<u64> = self.retrying(request, &|_| None, once).await?;
+        Ok(length.filter(|length| i64::try_from(*length).is_ok()))
+    }
+
+    /// The length of a file by the answer to its first byte; `None` where it does not say.
+    pub(crate) async fn length_by_range(
+        &self,
+        request: Request,
+        explain: Explain<'_>,
+    ) -> Result<Option<u64>, SourceError> {
+        let once = |request: Request| self.http.send(request);
+        let response = self.retrying(request.range(0, 1), explain, once).await?;
+        Ok(self.body(response, Some(ByteRange { start: 0, end: 1 }))?.total)
+    }
+
     /// Opens a body, once. Compression would count other bytes than those of the file, so none is asked for.
     pub(crate) async fn open(
         &self,

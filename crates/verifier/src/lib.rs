@@ -49,7 +49,7 @@ pub use passport::{
     digest_files, git_blobs, make_passport, verify_against, verify_against_trusted,
 };
 pub use remainder::{GENERAL, MAX_LISTED, Reason, Remainder, Remainders, remainder, remainder_unpinned};
-pub use run::{Report, digest_source, digest_source_except, verify};
+pub use run::{Report, digest_source, digest_source_except, open_file, verify};
 pub use scan::{Hint, scan};
 pub use signed::{SignedList, SignedReport, uncovered, verify_signed};
 pub use tree::Blake3;

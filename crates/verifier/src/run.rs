@@ -11,10 +11,12 @@ use crate::receipts::SourceReceipts;
 use crate::remainder::Remainders;
 use crate::walk::{Entry, Link, Source, Walked, open_finding};
 use rustix::fs::Stat;
+use rustix::io::Errno;
 use sovai_core::{FilePin, PathSet, RelPath, Reporter, Sha256};
 use sovai_store::{Stage, Store};
 use std::collections::BTreeSet;
 use std::fs::File;
+use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -108,6 +110,27 @@ pub fn digest_source(
     reporter: &dyn Reporter,
 ) -> Result<Vec<FilePin>, VerifyError> {
     digest_source_except(source, &[], options, reporter)
+}
+
+/// Opens one file of a source for reading, as a verification would: no link is followed out of the source, and nothing but
+/// a regular file is opened. Of a source that is one file, `path` is its name.
+pub fn open_file(source: &Path, path: &RelPath) -> Result<File, VerifyError> {
+    let opened = Source::open(source)?;
+    let whole = || source.join(path.as_path());
+    if opened.single_name().is_some_and(|name| name != path.as_str()) {
+        return Err(VerifyError::SourceMissing { path: whole() });
+    }
+    let failed = |error| match error {
+        Errno::NOENT | Errno::NOTDIR => VerifyError::SourceMissing { path: whole() },
+        error => VerifyError::Source { path: whole(), source: error.into() },
+    };
+    let file = opened.open_file(path).map_err(failed)?;
+    let found = file.metadata().map_err(|source| VerifyError::Source { path: whole(), source })?;
+    if found.is_file() {
+        Ok(file)
+    } else {
+        Err(VerifyError::Source { path: whole(), source: io::Error::other("it is no regular file") })
+    }
 }
 
 /// Like [`digest_source`], without the files that are, or lie under, one of `ignored`. These are not read; what could not

@@ -1,11 +1,12 @@
 //! `hf:ORG/NAME[@REV]`: models of Hugging Face, and of what speaks its interface.
 //!
-//! One request has all that a lock needs: `GET /api/models/{id}/revision/{rev}?blobs=true` gives the commit, the model
-//! card's licence, and of each file its size with the SHA-256 (in LFS) or git's id (others). Only above 50,000 files that
-//! list may have holes (`VERY_LARGE_REPO_THRESHOLD` of `huggingface_hub`); then the tree is walked page by page, at the
-//! commit, so that all pages are of one state. Bytes come from `GET /{id}/resolve/{commit}/{path}`.
+//! Two kinds of requests make a list, those of `huggingface_hub` 2.4.0: `GET /api/models/{id}/revision/{rev}` for the commit
+//! and the model card's licence, then `GET /api/models/{id}/tree/{commit}?recursive=true`, page by page, for each file's
+//! size with its SHA-256 (in LFS) or git's id (others). The list of files in the first answer (`siblings`, with
+//! `blobs=true`) would save the second, but is cut off without a word for models of many files; pages are not, and asked for
+//! by commit they are all of one state. Bytes come from `GET /{id}/resolve/{commit}/{path}`.
 
-use super::Surroundings;
+use super::{Surroundings, Token, is_commit};
 use crate::SourceError;
 use crate::remote::{BOUNDS, MAX_FILES, Remote, below, boxed, endpoint, next_link, same_server};
 use crate::source::{Body, BoxFuture, ByteRange, Listing, Source, Wanted};
@@ -21,8 +22,6 @@ use sovai_http::Url;
 const ENDPOINT: &str = "https://huggingface.co";
 /// The branch that models start with.
 const DEFAULT_REVISION: &str = "main";
-/// Above so many files the list with the model may have holes.
-const SIBLINGS_RELIABLE: usize = 50_000;
 /// Most pages of a tree; the hub puts 1,000 entries on one.
 const MAX_PAGES: usize = 2_000;
 /// Longest token file, in bytes.
@@ -38,15 +37,6 @@ struct Hub {
     revision: Option<String>,
 }
 
-/// Never shown.
-struct Token(String);
-
-impl std::fmt::Debug for Token {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Token")
-    }
-}
-
 /// Makes a source of `ORG/NAME[@REV]`.
 pub(super) fn open(
     origin: &str,
@@ -60,7 +50,7 @@ pub(super) fn open(
     Ok(Arc::new(Hub {
         remote: Remote::new(origin, surroundings),
         endpoint: endpoint(origin, "HF_ENDPOINT", &address)?,
-        token: token(&surroundings.env).map_err(|reason| invalid(&reason))?.map(Token),
+        token: token(&surroundings.env).map_err(|reason| invalid(&reason))?,
         organisation,
         name,
         revision,
@@ -69,10 +59,10 @@ pub(super) fn open(
 
 /// The token that the Python client would use: of the environment, else of its file. Nothing is sent where
 /// `HF_HUB_DISABLE_IMPLICIT_TOKEN` is set and no variable names one.
-fn token(env: &Env) -> Result<Option<String>, String> {
+fn token(env: &Env) -> Result<Option<Token>, String> {
     let named = env.get("HF_TOKEN").or_else(|| env.get("HUGGING_FACE_HUB_TOKEN"));
     if let Some(token) = named {
-        return Ok(clean(&token));
+        return Ok(Token::new(&token));
     }
     let is_set = |value: String| ["1", "on", "yes", "true"].contains(&value.to_ascii_lowercase().as_str());
     if env.get("HF_HUB_DISABLE_IMPLICIT_TOKEN").is_some_and(is_set) {
@@ -95,19 +85,14 @@ fn token(env: &Env) -> Result<Option<String>, String> {
     }
     let text = fs_err::read_to_string(&path)
         .map_err(|error| format!("the token file cannot be read: {error}; set HF_TOKEN or HF_TOKEN_PATH"))?;
-    Ok(clean(&text))
-}
-
-fn clean(text: &str) -> Option<String> {
-    let text = text.trim();
-    (!text.is_empty()).then(|| text.to_owned())
+    Ok(Token::new(&text))
 }
 
 impl Hub {
     fn request(&self, url: Url) -> Request {
         let request = Request::get(url);
         match &self.token {
-            Some(Token(token)) => request.authorization(&format!("Bearer {token}")),
+            Some(token) => request.authorization(&token.bearer()),
             None => request,
         }
     }
@@ -118,13 +103,12 @@ impl Hub {
     }
 
     async fn list_now(&self, revision: &str) -> Result<Listing, SourceError> {
-        let mut url = self.api(&["revision", revision]);
-        url.set_query(Some("blobs=true"));
+        let url = self.api(&["revision", revision]);
         let explain = |error: &HttpError| self.explain(error, revision, true);
         let answer = self.remote.ask_json(self.request(url), &explain).await?;
         let parsed = parse(&answer.bytes, BOUNDS).map_err(|error| self.remote.bad_list(&error))?;
         let Answer::Model(model) = parsed else {
-            return Err(self.remote.malformed("expected what the hub says of a model, with its `siblings`"));
+            return Err(self.remote.malformed("expected what the hub says of a model"));
         };
         let commit = model.sha.filter(|sha| is_commit(sha)).ok_or_else(|| {
             self.remote.malformed("expected the commit in `sha`: 40 lower-case hexadecimal digits")
@@ -134,12 +118,7 @@ impl Hub {
                 self.remote.malformed(format!("commit {revision} was asked for, {commit} was answered"))
             );
         }
-        let entries = if model.files.is_empty() || model.files.len() > SIBLINGS_RELIABLE {
-            self.tree(&commit).await?
-        } else {
-            model.files
-        };
-        let files = self.remote.files(entries)?;
+        let files = self.remote.files(self.tree(&commit).await?)?;
         Ok(Listing { revision: Some(commit), license: model.license, files })
     }
 
@@ -246,10 +225,6 @@ fn said(reason: &str, status: &StatusError) -> String {
         }
         _ => format!("{reason} ({})", status.status.as_u16()),
     }
-}
-
-fn is_commit(text: &str) -> bool {
-    text.len() == 40 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 impl Source for Hub {

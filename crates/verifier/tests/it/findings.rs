@@ -3,7 +3,9 @@
 use crate::common::{Model, bytes, flip, kinds, name, options, pin, trees};
 use rustix::fs::{CWD, FileType, Mode};
 use sovai_core::{NullReporter, RelPath, Sha256};
-use sovai_verifier::{Admission, Finding, Kind, Reread, VerifyError, admit, digest_source, verify};
+use sovai_verifier::{
+    Admission, Finding, Kind, Reread, VerifyError, admit, digest_source, open_file, verify,
+};
 use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -212,6 +214,9 @@ fn one_file_is_a_source_too_and_its_neighbours_do_not_count() {
     let run = |pins: &[_]| verify(&source, pins, &options(Reread::Full), None, &NullReporter);
     assert_eq!(run(&model.pins).unwrap().findings, []);
     assert_eq!(digest_source(&source, &options(Reread::Full), &NullReporter).unwrap(), model.pins);
+    assert!(open_file(&source, &model.pins[0].path).is_ok());
+    let neighbour = open_file(&source, &pin("neighbour", b"").path);
+    assert!(matches!(neighbour, Err(VerifyError::SourceMissing { .. })));
 
     let error = run(&[pin("other.gguf", b"")]).unwrap_err();
     assert!(error.to_string().ends_with("has one pin, `w.gguf`; found 1 (`other.gguf`)"), "{error}");
