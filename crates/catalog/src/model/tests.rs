@@ -204,6 +204,33 @@ fn known_kv_caches() {
 }
 
 #[test]
+fn ready_manifests_are_named_and_there() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../manifests");
+    let mut named = BTreeSet::new();
+    for model in models() {
+        for name in &model.manifests {
+            let text = fs_err::read_to_string(folder.join(name)).unwrap();
+            let at_hubs =
+                model.variants.iter().flat_map(|variant| [variant.hf.value(), variant.modelscope.value()]);
+            let files = model.variants.iter().filter_map(|variant| variant.file.as_ref());
+            let mut places: Vec<&str> = at_hubs.flatten().map(String::as_str).collect();
+            places.extend(files.map(|file| file.value.path.as_str()));
+            assert!(places.iter().any(|place| text.contains(place)), "{}: {name}", model.id);
+            named.insert(name.clone());
+        }
+    }
+    let there: BTreeSet<String> = fs_err::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| {
+            name.strip_suffix(".yaml")
+                .is_some_and(|name| Path::new(name).extension().is_none_or(|last| last != "lock"))
+        })
+        .collect();
+    assert_eq!(named, there, "every manifest is named by the model that it serves");
+}
+
+#[test]
 fn only_what_ran_here_says_so() {
     let here: Vec<&str> =
         models().iter().filter(|model| model.tested == Tested::Here).map(|model| model.id.as_str()).collect();

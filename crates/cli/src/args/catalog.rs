@@ -34,4 +34,19 @@ pub(crate) struct InitArgs {
     /// The manifest to write
     #[arg(default_value = "manifest.yaml", value_name = "MANIFEST")]
     pub(crate) manifest: PathBuf,
+    /// A model of the catalogue; without one a skeleton is written
+    #[arg(long, value_name = "ID")]
+    pub(crate) model: Option<String>,
+    /// Accelerators of the host, a count and a card: 8xH200
+    #[arg(long, value_name = "COUNTxCARD", requires = "model")]
+    pub(crate) accelerators: Option<String>,
+    /// Which checkpoint of the model [default: the first that fits the accelerators]
+    #[arg(long, value_name = "VARIANT", requires = "model")]
+    pub(crate) variant: Option<String>,
+    /// Which engine serves it [default: the first that the catalogue has for it]
+    #[arg(long, value_name = "ENGINE", requires = "model")]
+    pub(crate) engine: Option<String>,
+    /// Write over a file that is there
+    #[arg(long)]
+    pub(crate) force: bool,
 }

@@ -133,7 +133,7 @@ fn short(number: u64) -> String {
 }
 
 /// Bytes in decimal units, as publishers write them.
-fn decimal(bytes: u64) -> String {
+pub(super) fn decimal(bytes: u64) -> String {
     scaled(bytes, &[(1_000_000_000_000, " TB"), (1_000_000_000, " GB"), (1_000_000, " MB")])
 }
 

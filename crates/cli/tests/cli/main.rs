@@ -11,6 +11,7 @@ mod engine;
 mod env;
 mod export;
 mod gateway;
+mod init;
 mod inspect;
 mod lock;
 mod operate;

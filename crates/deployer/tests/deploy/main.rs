@@ -6,4 +6,5 @@ mod faults;
 mod fixture;
 mod happy;
 mod profiles;
+mod ready;
 mod refusals;
