@@ -28,7 +28,7 @@ pub(crate) fn reporter(mode: ProgressMode, talk: Talk) -> Box<dyn Reporter> {
 
 /// Steps that go over bytes, perhaps of thousands of files: each file alone is not worth a line.
 fn counts_bytes(step: Step) -> bool {
-    matches!(step, Step::Lock | Step::Pull | Step::Push | Step::Verify | Step::Store)
+    matches!(step, Step::Lock | Step::Pull | Step::Push | Step::Verify | Step::Store | Step::LoadImage)
 }
 
 /// What a step does, in words for people.
@@ -40,7 +40,7 @@ fn words(step: Step) -> &'static str {
         Step::Verify => "verifying",
         Step::Store => "storing",
         Step::Preflight => "checking the host",
-        Step::GatewayImage => "loading image",
+        Step::GatewayImage | Step::LoadImage => "loading image",
         Step::StoreCheck => "checking that the engine sees the",
         Step::CreateNetwork => "creating network",
         Step::CreateContainer => "creating container",

@@ -12,7 +12,7 @@ use sovai_deployer::{
     Blueprint, DeployError, GatewayImageRef, ModelRef, Observed, Plan, TlsFiles, preflight,
 };
 use sovai_manifest::{Lock, Manifest, Resolved, resolve};
-use sovai_store::{StackDir, model_manifest};
+use sovai_store::{StackDir, Store, model_manifest};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
@@ -73,10 +73,14 @@ impl Pinned {
             let tree = sovai_store::tree_path(&store, &digest);
             (name.clone(), ModelRef { digest, tree, files: files.clone() })
         });
+        // Only looked into: `plan` makes no store.
+        let looked = Store::look(&store)?;
+        let images =
+            preflight::images(engine, &host.info, manifest, &self.resolved.images, looked.as_ref()).await?;
         Ok(Blueprint {
             manifest,
             models: models.collect(),
-            images: preflight::images(engine, &host.info, manifest, &self.resolved.images).await?,
+            images,
             gateway_image: host.image.clone(),
             tls: tls(manifest, &folder)?,
             secrets: preflight::secrets(manifest, &folder)?,
@@ -127,7 +131,7 @@ impl Host {
         }
         // Not `current_exe`: that names a path, where an upgrade may already have put another binary.
         let binary = fs_err::read("/proc/self/exe").map_err(CliError::internal)?;
-        let image = if info.storage_driver == CONTAINERD_DRIVER {
+        let image = if info.has_containerd_store() {
             let image = gateway_archive(&binary, OWN_ARCH);
             GatewayImageRef { id: image.manifest_id, tag: image.tag }
         } else {
@@ -142,9 +146,6 @@ impl Host {
         gateway_archive(&self.binary, OWN_ARCH).archive
     }
 }
-
-/// Storage driver of engines with the containerd store, where an image goes by the digest of its manifest.
-const CONTAINERD_DRIVER: &str = "overlayfs";
 
 /// One look and one plan; also that nobody else holds the names and addresses that it needs.
 pub(crate) async fn plan<E: ContainerEngine>(

@@ -34,6 +34,7 @@ pub enum Step {
     Store,
     Preflight,
     GatewayImage,
+    LoadImage,
     StoreCheck,
     CreateNetwork,
     CreateContainer,
@@ -58,6 +59,7 @@ impl fmt::Display for Step {
             Self::Store => "store",
             Self::Preflight => "preflight",
             Self::GatewayImage => "gateway-image",
+            Self::LoadImage => "load-image",
             Self::StoreCheck => "store-check",
             Self::CreateNetwork => "create-network",
             Self::CreateContainer => "create-container",
@@ -84,7 +86,7 @@ pub struct Event {
     pub step: Step,
     /// To what: a file, a container, a network.
     pub subject: String,
-    /// How much of `total` is done; bytes in `pull`, `push`, `verify` and `store`, milliseconds waited in `wait-ready`.
+    /// How much of `total` is done; bytes in `pull`, `push`, `verify`, `store` and `load-image`, milliseconds waited in `wait-ready`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub done: Option<u64>,
     /// How much there is in all, in the unit of `done`.

@@ -1,5 +1,6 @@
 //! What is asked for: a manifest with every reference resolved to something that cannot change under it.
 
+use crate::images::StoredRef;
 use sovai_core::{FilePin, ImageId, Name, RelPath, Sha256};
 use sovai_manifest::Manifest;
 use std::collections::BTreeMap;
@@ -42,9 +43,11 @@ pub struct ModelRef {
     pub files: Vec<FilePin>,
 }
 
-/// An image that is in the engine.
+/// An image that is in the engine, or can be loaded into it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageRef {
+    /// What is to be loaded from the store before it can be used; [`None`]: the engine has it.
+    pub load: Option<StoredRef>,
     /// Its ID.
     pub id: ImageId,
     /// Paths that it declares as volumes: the engine would mount a writable volume there.

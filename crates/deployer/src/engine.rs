@@ -3,11 +3,16 @@
 //! Implemented by [`crate::docker::Docker`] over the engine's API and by [`crate::fake::FakeEngine`] in memory, with
 //! faults on demand.
 
+use bytes::Bytes;
+use futures_util::Stream;
 use sovai_core::ImageId;
+use sovai_store::StoredImage;
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::time::Duration;
 
 pub(crate) mod check;
@@ -22,8 +27,17 @@ pub trait ContainerEngine: Send + Sync {
     fn info(&self) -> impl Future<Output = Result<EngineInfo, EngineError>> + Send;
     /// Looks up an image by ID or reference; `None` when it is not there.
     fn image(&self, reference: &str) -> impl Future<Output = Result<Option<ImageInfo>, EngineError>> + Send;
-    /// Loads a docker archive (the format of `docker save`).
-    fn load_image(&self, archive: Vec<u8>) -> impl Future<Output = Result<(), EngineError>> + Send;
+    /// Loads a docker archive (the format of `docker save`) as it comes; gives what was loaded, as the engine calls it: a
+    /// tag, or the ID where the image has none. When the archive ends with an error, nothing is loaded.
+    fn load_image(
+        &self,
+        archive: ArchiveStream,
+    ) -> impl Future<Output = Result<Vec<String>, EngineError>> + Send;
+    /// Gives one image, by ID or reference, as a docker archive.
+    fn export_image(
+        &self,
+        reference: &str,
+    ) -> impl Future<Output = Result<ArchiveStream, EngineError>> + Send;
     /// Removes an image by ID or reference, never by force. `Ok(false)`: not there, or still in use.
     fn remove_image(&self, reference: &str) -> impl Future<Output = Result<bool, EngineError>> + Send;
     /// All containers, also stopped ones, that carry label `sovai.stack` (with this value, when given).
@@ -101,6 +115,14 @@ pub trait ContainerEngine: Send + Sync {
     fn remove_network(&self, name: &str) -> impl Future<Output = Result<(), EngineError>> + Send;
 }
 
+/// The bytes of an archive as they come; an error ends them.
+pub type ArchiveStream = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
+
+/// An archive that is in memory.
+pub fn whole_archive(bytes: Vec<u8>) -> ArchiveStream {
+    Box::pin(futures_util::stream::once(std::future::ready(Ok(Bytes::from(bytes)))))
+}
+
 /// What the engine says of itself and of its host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineInfo {
@@ -126,6 +148,21 @@ pub struct EngineInfo {
     pub runtimes: Vec<String>,
     /// Limits that this engine would silently not set (`memory`, `swap`, `pids`, `cpus`), by its own words.
     pub missing_limits: Vec<String>,
+}
+
+/// Storage driver of engines with the containerd store.
+const CONTAINERD_DRIVER: &str = "overlayfs";
+
+impl EngineInfo {
+    /// Whether images go by the digest of their manifest here, and not by that of their configuration.
+    pub fn has_containerd_store(&self) -> bool {
+        self.storage_driver == CONTAINERD_DRIVER
+    }
+
+    /// The ID that an image of the store has, or would have, in this engine.
+    pub fn id_of(&self, image: &StoredImage) -> ImageId {
+        ImageId(if self.has_containerd_store() { image.manifest.digest } else { image.config.digest })
+    }
 }
 
 /// An image that is in the engine.

@@ -2,7 +2,8 @@
 
 use crate::engine::{EngineError, LogLine};
 use crate::spec::SpecError;
-use sovai_core::{ImageId, Name};
+use sovai_core::{ImageId, Name, Sha256};
+use sovai_images::ImageError;
 use sovai_store::StoreError;
 use std::fmt;
 use std::net::SocketAddr;
@@ -22,7 +23,7 @@ pub enum DeployError {
     #[error("the manifest cannot be turned into containers")]
     Spec(#[source] SpecError),
     /// A pinned image is not in the container engine.
-    #[error("service `{service}`: image {name} ({pin}) is not in the container engine")]
+    #[error("service `{service}`: image {name} ({pin}) is neither in the container engine nor in the store")]
     ImageMissing {
         /// The service.
         service: Name,
@@ -134,6 +135,27 @@ pub enum DeployError {
         /// The last lines of the container that was asked.
         log: Vec<LogLine>,
     },
+    /// An image of the store is damaged, or cannot be read or written.
+    #[error("an image cannot be used")]
+    Image(#[source] ImageError),
+    /// An image that was in the store when the plan was made.
+    #[error("image {name} ({digest}) is not in the store any more")]
+    NotStored {
+        /// Its name.
+        name: String,
+        /// Digest of its manifest.
+        digest: Sha256,
+    },
+    /// An image that came through the engine is another one.
+    #[error("image {name} came as {}, pinned is {expected}", Id(.found))]
+    OtherImage {
+        /// Its name.
+        name: String,
+        /// The pin.
+        expected: ImageId,
+        /// What came; [`None`] where the engine does not say.
+        found: Option<ImageId>,
+    },
     /// Somebody stopped it.
     #[error("interrupted")]
     Interrupted,
@@ -154,6 +176,18 @@ impl From<StoreError> for DeployError {
 impl From<SpecError> for DeployError {
     fn from(error: SpecError) -> Self {
         Self::Spec(error)
+    }
+}
+
+/// An ID that may not be known.
+struct Id<'a>(&'a Option<ImageId>);
+
+impl fmt::Display for Id<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(id) => write!(f, "{id}"),
+            None => f.write_str("another one"),
+        }
     }
 }
 

@@ -8,6 +8,7 @@ pub use planner::plan;
 
 use crate::blueprint::{Folder, GatewayImageRef, ModelRef};
 use crate::engine::{ContainerSpec, ContainerState, NetworkSpec, NetworkState};
+use crate::images::StoredRef;
 use crate::spec::Ready;
 use crate::state::Current;
 use sovai_core::Name;
@@ -83,6 +84,8 @@ pub struct Action {
 pub enum What {
     /// Load the image made of this binary.
     LoadGatewayImage(GatewayImageRef),
+    /// Load an image of the store.
+    LoadImage(StoredRef),
     /// Write a folder of configuration or secrets into the store.
     Publish(Folder),
     /// Remove a container that a killed deploy left.

@@ -3,25 +3,27 @@
 use crate::blueprint::{Blueprint, Hidden, ImageRef, TlsFiles};
 use crate::engine::{ContainerEngine, EngineInfo};
 use crate::error::DeployError;
+use crate::images::{self, Origin, StoredRef};
 use crate::labels::Labelled as _;
 use crate::plan::{Observed, Plan, What};
 use crate::state::{CURRENT, Current, PENDING, Pending};
 use sovai_core::Name;
 use sovai_manifest::{ImagePin, Manifest, ResolvedImage};
-use sovai_store::StackDir;
+use sovai_store::{StackDir, Store};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-/// Finds the pinned image of every service in the engine.
+/// Finds the pinned image of every service: in the engine, or else in the store, from where it is to be loaded.
 pub async fn images<E: ContainerEngine>(
     engine: &E,
     info: &EngineInfo,
     manifest: &Manifest,
     pins: &BTreeMap<String, ResolvedImage>,
+    store: Option<&Store>,
 ) -> Result<BTreeMap<Name, ImageRef>, DeployError> {
-    let mut images = BTreeMap::new();
+    let mut found = BTreeMap::new();
     for (service, asked) in &manifest.services {
         let name = &asked.image.name;
         let pin = match (pins.get(name), asked.image.pin) {
@@ -29,36 +31,38 @@ pub async fn images<E: ContainerEngine>(
             (Some(resolved), None) => resolved.pin,
             (None, None) => continue,
         };
-        let reference = match pin {
-            ImagePin::Id(id) => id.to_string(),
-            ImagePin::Digest(digest) => format!("{name}@{digest}"),
+        let (platform, image) = match images::look_for(engine, info, store, name, &pin).await? {
+            Origin::Engine(found) => {
+                let image = ImageRef { load: None, id: found.id, volumes: found.volumes };
+                (format!("{}/{}", found.os, found.arch), Some(image))
+            }
+            Origin::Store(stored) => {
+                let (id, manifest) = (info.id_of(&stored), stored.manifest.digest);
+                let load = Some(StoredRef { id, name: name.clone(), manifest });
+                let image = ImageRef { load, id, volumes: stored.volumes };
+                (format!("{}/{}", stored.platform.os(), stored.platform.architecture()), Some(image))
+            }
+            Origin::Elsewhere(platform) => (platform.to_string(), None),
+            Origin::Nowhere => {
+                let pin = match pin {
+                    ImagePin::Id(id) => id.to_string(),
+                    ImagePin::Digest(digest) => digest.to_string(),
+                };
+                let found = engine.image(name).await?.map(|image| image.id);
+                let (service, name) = (service.clone(), name.clone());
+                return Err(DeployError::ImageMissing { service, name, pin, found });
+            }
         };
-        let Some(found) = engine.image(&reference).await? else {
-            let pin = match pin {
-                ImagePin::Id(id) => id.to_string(),
-                ImagePin::Digest(digest) => digest.to_string(),
-            };
-            let found = engine.image(name).await?.map(|image| image.id);
-            return Err(DeployError::ImageMissing {
-                service: service.clone(),
-                name: name.clone(),
-                pin,
-                found,
-            });
-        };
-        let platform = format!("{}/{}", found.os, found.arch);
         let host = format!("{}/{}", info.os, info.arch);
-        if platform != host {
-            return Err(DeployError::WrongPlatform {
-                service: service.clone(),
-                name: name.clone(),
-                found: platform,
-                host,
-            });
-        }
-        images.insert(service.clone(), ImageRef { id: found.id, volumes: found.volumes });
+        match image {
+            Some(image) if platform == host => found.insert(service.clone(), image),
+            _ => {
+                let (service, name) = (service.clone(), name.clone());
+                return Err(DeployError::WrongPlatform { service, name, found: platform, host });
+            }
+        };
     }
-    Ok(images)
+    Ok(found)
 }
 
 /// Reads the TLS files that a manifest names; `folder` is the manifest's.

@@ -33,6 +33,8 @@ pub struct StoredImage {
     pub names: Vec<String>,
     /// What it runs on.
     pub platform: Platform,
+    /// Paths that it declares as volumes, sorted.
+    pub volumes: Vec<String>,
     /// Digests of the indexes by which it came, sorted; each is a blob.
     pub indexes: Vec<Sha256>,
     /// The manifest.
@@ -198,6 +200,7 @@ impl Store {
         Ok(StoredImage {
             names: entry.names,
             platform: config.platform,
+            volumes: config.volumes,
             indexes: entry.indexes,
             manifest: Descriptor {
                 media_type: manifest.media_type,

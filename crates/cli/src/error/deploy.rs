@@ -1,6 +1,7 @@
 //! What a failed deploy means to the person who typed the command.
 
 use super::CliError;
+use super::from::image_exit;
 use crate::exit::Exit;
 use crate::output::{safe_block, safe_line};
 use sovai_deployer::engine::EngineError;
@@ -11,6 +12,7 @@ impl From<DeployError> for CliError {
         let exit = match error {
             DeployError::Engine(error) => return error.into(),
             DeployError::Store(error) => return error.into(),
+            DeployError::Image(error) => return error.into(),
             DeployError::Interrupted => return crate::signals::interrupted(),
             _ => exit_of(&error),
         };
@@ -34,15 +36,17 @@ fn exit_of(error: &DeployError) -> Exit {
             SpecError::Memory { .. } | SpecError::Cpus { .. } | SpecError::Accelerator { .. },
         ) => Exit::Resources,
         DeployError::Spec(SpecError::Engine { .. } | SpecError::ModelShape { .. }) => Exit::Invalid,
-        DeployError::ImageChanged { .. } => Exit::Mismatch,
+        DeployError::ImageChanged { .. } | DeployError::OtherImage { .. } => Exit::Mismatch,
+        DeployError::Image(error) => image_exit(error),
         DeployError::File { .. } => Exit::Usage,
         DeployError::Ended { .. } | DeployError::NotReady { .. } | DeployError::NoAnswer { .. } => {
             Exit::DeployFailed
         }
         DeployError::Interrupted => Exit::Interrupted,
-        DeployError::ImageMissing { .. } | DeployError::StoreUnseen { .. } | DeployError::Engine(_) => {
-            Exit::Unreachable
-        }
+        DeployError::ImageMissing { .. }
+        | DeployError::NotStored { .. }
+        | DeployError::StoreUnseen { .. }
+        | DeployError::Engine(_) => Exit::Unreachable,
         DeployError::Store(_) | DeployError::NotVerified { .. } => Exit::Internal,
     }
 }
@@ -50,12 +54,21 @@ fn exit_of(error: &DeployError) -> Exit {
 fn hints(error: &DeployError) -> Vec<String> {
     let hint = match error {
         DeployError::ImageMissing { name, found: None, .. } => {
-            format!("load or build the image ({}); deploy never pulls", safe_line(name))
+            format!(
+                "bring the image ({}) with `sovai pull MANIFEST`, or load it into the engine; deploy never pulls",
+                safe_line(name)
+            )
         }
         DeployError::ImageMissing { name, found: Some(found), .. } => format!(
             "{} is there as {found}: if that is the image you want, make the lock again with `sovai lock`",
             safe_line(name)
         ),
+        DeployError::NotStored { .. } | DeployError::Image(_) => {
+            "bring the image again: sovai pull MANIFEST".to_owned()
+        }
+        DeployError::OtherImage { .. } => {
+            "bring the image again from where it is trusted, and pin that".to_owned()
+        }
         DeployError::WrongPlatform { .. } => "build or load the image for the host's platform".to_owned(),
         DeployError::PortTaken { .. } => {
             "free the port, or change `gateway.listen` in the manifest".to_owned()
@@ -96,6 +109,7 @@ impl From<Failure> for CliError {
         new = match &*failure.cause {
             DeployError::Engine(cause) => new.source(cause),
             DeployError::Store(cause) => new.source(cause),
+            DeployError::Image(cause) => new.source(cause),
             // The end of a log has lines of its own.
             cause => new.cause(safe_block(&cause.to_string())).also(cause),
         };

@@ -49,18 +49,25 @@ impl From<StoreError> for CliError {
     }
 }
 
+/// The code of an error of an image that is no error of the store.
+pub(super) fn image_exit(error: &ImageError) -> Exit {
+    match error {
+        ImageError::Several { .. } => Exit::Usage,
+        ImageError::Read { .. } | ImageError::NotALayout { .. } | ImageError::NoImage { .. } => {
+            Exit::Unreachable
+        }
+        ImageError::Write(_) => Exit::Internal,
+        ImageError::Zstd { .. } => Exit::Resources,
+        // A damaged or hostile archive: not what anybody made.
+        _ => Exit::Mismatch,
+    }
+}
+
 impl From<ImageError> for CliError {
     fn from(error: ImageError) -> Self {
         let exit = match error {
             ImageError::Store(error) => return error.into(),
-            ImageError::Several { .. } => Exit::Usage,
-            ImageError::Read { .. } | ImageError::NotALayout { .. } | ImageError::NoImage { .. } => {
-                Exit::Unreachable
-            }
-            ImageError::Write(_) => Exit::Internal,
-            ImageError::Zstd { .. } => Exit::Resources,
-            // A damaged or hostile archive: not what anybody made.
-            _ => Exit::Mismatch,
+            _ => image_exit(&error),
         };
         let new = Self::wrap(exit, &error);
         match &error {

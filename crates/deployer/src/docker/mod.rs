@@ -13,8 +13,8 @@ pub use connect::{DEFAULT_HOST, HostError, MIN_API};
 pub(crate) use lines::escape;
 
 use crate::engine::{
-    ContainerEngine, ContainerSpec, ContainerState, EngineError, EngineInfo, ExecResult, ImageInfo, LogLine,
-    NetworkSpec, NetworkState, check,
+    ArchiveStream, ContainerEngine, ContainerSpec, ContainerState, EngineError, EngineInfo, ExecResult,
+    ImageInfo, LogLine, NetworkSpec, NetworkState, check,
 };
 use bollard::errors::Error;
 use bollard::models::{EndpointSettings, NetworkConnectRequest};
@@ -28,6 +28,7 @@ use futures_util::future::try_join_all;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use std::collections::HashMap;
 use std::future::Future;
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -175,15 +176,42 @@ impl ContainerEngine for Docker {
             .transpose()
     }
 
-    async fn load_image(&self, archive: Vec<u8>) -> Result<(), EngineError> {
+    async fn load_image(&self, archive: ArchiveStream) -> Result<Vec<String>, EngineError> {
         let what = "load an image";
-        let body = bollard::body_full(archive.into());
+        let body = bollard::body_try_stream(archive);
         // The engine says what went wrong in the stream, so that it is read to its end.
-        let drain = self
-            .client
-            .import_image(ImportImageOptions::default(), body, None)
-            .try_for_each(|_| std::future::ready(Ok(())));
+        let drain = self.client.import_image(ImportImageOptions::default(), body, None).try_fold(
+            Vec::new(),
+            |mut loaded, line| {
+                loaded.extend(read::loaded(&line));
+                std::future::ready(Ok(loaded))
+            },
+        );
         self.call(what, Purpose::Plain, self.deadlines.load, drain).await
+    }
+
+    async fn export_image(&self, reference: &str) -> Result<ArchiveStream, EngineError> {
+        let what = format!("export image {reference}");
+        segment(&what, reference)?;
+        let deadline = self.deadlines.load;
+        let mut chunks = Box::pin(self.client.export_image(reference));
+        // The engine writes the whole archive to its own disk before it sends the first byte.
+        let first = match tokio::time::timeout(deadline, chunks.next()).await {
+            Ok(Some(Err(error))) => return Err(self.place(&what, Purpose::Plain, error)),
+            Ok(Some(Ok(first))) => first,
+            Ok(None) => return Ok(Box::pin(futures_util::stream::empty())),
+            Err(_) => return Err(late(&what, deadline)),
+        };
+        let rest = futures_util::stream::unfold(Some(chunks), move |chunks| async move {
+            let mut chunks = chunks?;
+            match tokio::time::timeout(deadline, chunks.next()).await {
+                Ok(None) => None,
+                Ok(Some(Ok(chunk))) => Some((Ok(chunk), Some(chunks))),
+                Ok(Some(Err(error))) => Some((Err(io::Error::other(error)), None)),
+                Err(_) => Some((Err(io::ErrorKind::TimedOut.into()), None)),
+            }
+        });
+        Ok(Box::pin(futures_util::stream::once(std::future::ready(Ok(first))).chain(rest)))
     }
 
     async fn remove_image(&self, reference: &str) -> Result<bool, EngineError> {

@@ -4,8 +4,8 @@
 use super::lines::escape;
 use crate::engine::{ContainerState, ContainerStatus, EngineError, EngineInfo, ImageInfo, NetworkState};
 use bollard::models::{
-    ContainerInspectResponse, ContainerStateStatusEnum, ImageInspect, Network, PortMap, SystemInfo,
-    SystemVersion,
+    BuildInfo, ContainerInspectResponse, ContainerStateStatusEnum, ImageInspect, Network, PortMap,
+    SystemInfo, SystemVersion,
 };
 use sovai_core::ImageId;
 use std::collections::{BTreeMap, HashMap};
@@ -38,6 +38,19 @@ pub(super) fn info(version: SystemVersion, info: SystemInfo) -> EngineInfo {
             .map(|(name, _)| name.to_owned())
             .collect(),
     }
+}
+
+/// Most references that are read from the answer to a load.
+const MAX_LOADED: usize = 64;
+
+/// What a line of the answer to a load says was loaded: a tag or an ID.
+pub(super) fn loaded(line: &BuildInfo) -> Vec<String> {
+    let text = line.stream.as_deref().unwrap_or_default();
+    let reference = |line: &str| {
+        let rest = line.strip_prefix("Loaded image ID: ").or_else(|| line.strip_prefix("Loaded image: "))?;
+        Some(rest.trim().to_owned())
+    };
+    text.lines().filter_map(reference).take(MAX_LOADED).collect()
 }
 
 /// Kernels and image platforms name the same machines differently.

@@ -329,7 +329,8 @@ async fn an_error_in_the_stream_of_a_load_is_an_error() {
         [json!({"stream": "Loading"}), json!({"errorDetail": {"message": "bad tar"}, "error": "bad tar"})];
     let body = lines.map(|line| format!("{line}\r\n")).concat();
     let engine = Engine::new(move |_, _| (200, body.clone()));
-    let error = engine.connect().await.load_image(b"x".to_vec()).await.unwrap_err();
+    let error =
+        engine.connect().await.load_image(crate::engine::whole_archive(b"x".to_vec())).await.unwrap_err();
     assert_eq!(error.to_string(), "load an image: the container engine answered 200: bad tar");
 }
 

@@ -2,7 +2,7 @@
 
 use super::run::Run;
 use crate::blueprint::GatewayImageRef;
-use crate::engine::{ContainerEngine, ContainerSpec, EngineError, NetworkSpec};
+use crate::engine::{ContainerEngine, ContainerSpec, EngineError, NetworkSpec, whole_archive};
 use crate::error::DeployError;
 use crate::labels::Labelled as _;
 use std::time::{Duration, Instant};
@@ -14,8 +14,9 @@ impl<E: ContainerEngine> Run<'_, E> {
     /// Loads the image made of this binary, and looks for it under its ID.
     pub(super) async fn load(&self, image: &GatewayImageRef) -> Result<(), EngineError> {
         let engine = self.executor.engine;
-        engine.load_image((self.executor.gateway_archive)()).await?;
+        // Noted before the call: should its answer get lost, the image is looked for all the same.
         self.done(|done| done.images.push(image.tag.clone()));
+        engine.load_image(whole_archive((self.executor.gateway_archive)())).await?;
         match engine.image(&image.id.to_string()).await? {
             Some(_) => Ok(()),
             None => Err(EngineError::Answer {

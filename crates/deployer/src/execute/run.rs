@@ -3,6 +3,7 @@
 use super::{Answer, Executor, Outcome};
 use crate::engine::ContainerEngine;
 use crate::error::DeployError;
+use crate::images;
 use crate::plan::{Action, Plan, What};
 use crate::undo::Done;
 use crate::wait::{self, Watched};
@@ -100,6 +101,13 @@ impl<'a, E: ContainerEngine> Run<'a, E> {
         let engine = self.executor.engine;
         match &action.what {
             What::LoadGatewayImage(image) => self.load(image).await?,
+            What::LoadImage(image) => {
+                // Noted before the call: should its answer get lost, the image is looked for all the same.
+                if engine.image(&image.id.to_string()).await?.is_none() {
+                    self.done(|done| done.images.push(image.id.to_string()));
+                }
+                images::load(engine, self.executor.store, image, self.executor.cancel, self.reporter).await?;
+            }
             What::Publish(folder) => {
                 let files: Vec<_> =
                     folder.files.iter().map(|(path, bytes)| (path.clone(), bytes.0.clone())).collect();
@@ -146,18 +154,20 @@ fn in_words(action: &Action) -> String {
 }
 
 /// Whether two actions that follow each other run at the same time: those of one kind do. The store check needs no
-/// network, and no network needs it. Stops are apart: an engine that ended while its gateway drains would cut the streams.
+/// network, and no network needs it. Stops are apart: an engine that ended while its gateway drains would cut the streams. So are loads of images, which share
+/// one disk.
 fn go_together(one: &What, next: &What) -> bool {
     let kind = |what| match step_of(what) {
         Step::CreateNetwork => Step::StoreCheck,
         step => step,
     };
-    kind(one) == kind(next) && kind(one) != Step::StopContainer
+    kind(one) == kind(next) && ![Step::StopContainer, Step::LoadImage].contains(&kind(one))
 }
 
 const fn step_of(what: &What) -> Step {
     match what {
         What::LoadGatewayImage(_) => Step::GatewayImage,
+        What::LoadImage(_) => Step::LoadImage,
         What::Publish(_) => Step::Store,
         What::StoreCheck(_) => Step::StoreCheck,
         What::CreateNetwork(_) => Step::CreateNetwork,

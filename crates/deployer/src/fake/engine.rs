@@ -1,12 +1,13 @@
 //! The calls, each of them: recorded, perhaps struck by a fault, then done.
 
-use super::world::{Fate, World, is_called};
+use super::world::{Fate, World, answer, is_called};
 use super::{Call, FakeEngine};
 use crate::archive;
 use crate::engine::{
-    ContainerEngine, ContainerSpec, ContainerState, ContainerStatus, EngineError, EngineInfo, ExecResult,
-    ImageInfo, LogLine, NetworkSpec, NetworkState,
+    ArchiveStream, ContainerEngine, ContainerSpec, ContainerState, ContainerStatus, EngineError, EngineInfo,
+    ExecResult, ImageInfo, LogLine, NetworkSpec, NetworkState, whole_archive,
 };
+use futures_util::StreamExt as _;
 use std::time::Duration;
 
 impl FakeEngine {
@@ -45,16 +46,39 @@ impl ContainerEngine for FakeEngine {
         })
     }
 
-    async fn load_image(&self, archive: Vec<u8>) -> Result<(), EngineError> {
+    async fn load_image(&self, mut archive: ArchiveStream) -> Result<Vec<String>, EngineError> {
+        let mut bytes = Vec::new();
+        let broken = |error: std::io::Error| answer("load an image", 500, error.to_string());
+        let mut read = Ok(());
+        while let Some(chunk) = archive.next().await {
+            match chunk {
+                Ok(chunk) => bytes.extend_from_slice(&chunk),
+                Err(error) => read = Err(broken(error)),
+            }
+        }
         self.call(Call::LoadImage, "", |world| {
-            let image = archive::read_image(&archive)
-                .map_err(|error| super::world::answer("load an image", 500, error.to_string()))?;
+            read?;
+            let mut image = archive::read_image(&bytes).map_err(broken)?;
+            image.id = world.misread.unwrap_or(image.id);
             for other in &mut world.images {
                 other.tags.retain(|tag| !image.tags.contains(tag));
             }
+            if let Some(known) = world.images.iter().find(|other| other.id == image.id) {
+                image.tags.extend(known.tags.iter().cloned());
+            }
             world.images.retain(|other| other.id != image.id);
+            let loaded = if image.tags.is_empty() { vec![image.id.to_string()] } else { image.tags.clone() };
+            world.archives.insert(image.id, bytes);
             world.images.push(image);
-            Ok(())
+            Ok(loaded)
+        })
+    }
+
+    async fn export_image(&self, reference: &str) -> Result<ArchiveStream, EngineError> {
+        self.call(Call::ExportImage, reference, |world| {
+            let image = world.images.iter().find(|image| is_called(image, reference));
+            let bytes = image.and_then(|image| world.archives.get(&image.id).cloned());
+            bytes.map(whole_archive).ok_or_else(|| answer("export an image", 404, "No such image".to_owned()))
         })
     }
 

@@ -12,6 +12,7 @@ pub use script::{ExecAnswer, ExecCall, Run};
 use crate::engine::{
     ContainerSpec, ContainerState, ContainerStatus, EngineError, EngineInfo, ImageInfo, NetworkState,
 };
+use sovai_core::ImageId;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -25,6 +26,7 @@ pub enum Call {
     Info,
     Image,
     LoadImage,
+    ExportImage,
     RemoveImage,
     Containers,
     Container,
@@ -45,10 +47,11 @@ pub enum Call {
 
 impl Call {
     /// Every call.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Info,
         Self::Image,
         Self::LoadImage,
+        Self::ExportImage,
         Self::RemoveImage,
         Self::Containers,
         Self::Container,
@@ -154,6 +157,11 @@ impl FakeEngine {
     /// Puts an image there.
     pub fn add_image(&self, image: ImageInfo) {
         self.world().images.push(image);
+    }
+
+    /// Every image that is loaded from now on gets this ID, whatever is in it.
+    pub fn misread_images(&self, id: ImageId) {
+        self.world().misread = Some(id);
     }
 
     /// Puts a container there that somebody else made.

@@ -1,14 +1,14 @@
 use super::*;
 use crate::archive::{gateway_archive, gateway_id};
 use crate::docker::tests::full_spec;
-use crate::engine::{ContainerEngine as _, ContainerStatus, NetworkSpec, Restart};
+use crate::engine::{ContainerEngine as _, ContainerStatus, NetworkSpec, Restart, whole_archive};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// An engine with the image and the network of [`spec`].
 async fn engine() -> FakeEngine {
     let engine = FakeEngine::new();
-    engine.load_image(gateway_archive(b"x", "amd64").archive).await.unwrap();
+    engine.load_image(whole_archive(gateway_archive(b"x", "amd64").archive)).await.unwrap();
     engine.create_network(&network()).await.unwrap();
     engine.forget_calls();
     engine

@@ -6,6 +6,7 @@ use crate::engine::{
     ContainerSpec, ContainerState, ContainerStatus, EngineError, EngineInfo, ImageInfo, LogLine, NetworkSpec,
     NetworkState, Restart,
 };
+use sovai_core::ImageId;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
@@ -46,6 +47,10 @@ pub(super) enum Fate {
 pub(super) struct World {
     pub(super) info: EngineInfo,
     pub(super) images: Vec<ImageInfo>,
+    /// What was loaded, by ID.
+    pub(super) archives: BTreeMap<ImageId, Vec<u8>>,
+    /// The ID that every image gets that is loaded.
+    pub(super) misread: Option<ImageId>,
     pub(super) containers: Vec<Container>,
     pub(super) networks: Vec<NetworkState>,
     pub(super) occupied: Vec<SocketAddr>,
@@ -76,6 +81,8 @@ impl World {
                 missing_limits: Vec::new(),
             },
             images: Vec::new(),
+            archives: BTreeMap::new(),
+            misread: None,
             containers: Vec::new(),
             networks: Vec::new(),
             occupied: Vec::new(),

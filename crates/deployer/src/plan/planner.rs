@@ -185,6 +185,16 @@ impl<'a> Planner<'a> {
             ..spec::helper(self.blueprint, STORE_CHECK)
         };
         self.push(What::StoreCheck(Box::new(check)), "the engine must see this store");
+        let mut loads = BTreeMap::new();
+        for wanted in fresh {
+            let service = self.blueprint.images.iter().find(|(name, _)| name.as_str() == wanted.service);
+            if let Some(load) = service.and_then(|(_, image)| image.load.as_ref()) {
+                loads.entry(load.id).or_insert_with(|| load.clone());
+            }
+        }
+        for load in loads.into_values() {
+            self.push(What::LoadImage(load), "not in the container engine");
+        }
     }
 
     fn create(&mut self, wanted: &Wanted, networks: &Networks, stale: &[&ContainerState]) {

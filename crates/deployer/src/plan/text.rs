@@ -16,6 +16,7 @@ impl What {
     pub fn words(&self) -> (&'static str, String) {
         let (verb, noun) = match self {
             Self::LoadGatewayImage(_) => ("load", "image"),
+            Self::LoadImage(image) => return ("load", format!("image {} from the store", image.name)),
             Self::Publish(_) => ("write", "folder"),
             Self::RemoveLeftover(_) | Self::RemoveContainer(_) => ("remove", "container"),
             Self::StoreCheck(_) => ("check", "that the engine sees the"),
@@ -34,6 +35,7 @@ impl What {
     pub fn subject(&self) -> &str {
         match self {
             Self::LoadGatewayImage(image) => &image.tag,
+            Self::LoadImage(image) => &image.name,
             Self::Publish(folder) => &folder.name,
             Self::StoreCheck(_) => "store",
             Self::CreateContainer { spec, .. } => &spec.name,

@@ -152,7 +152,8 @@ impl Fixture {
         let blueprint = Blueprint {
             manifest: &manifest,
             models: models.collect(),
-            images: preflight::images(&self.engine, &info, &manifest, &resolved.images).await?,
+            images: preflight::images(&self.engine, &info, &manifest, &resolved.images, Some(&self.store))
+                .await?,
             gateway_image: GatewayImageRef { id: self.image.id, tag: self.image.tag.clone() },
             tls: preflight::tls(&manifest, self.folder.path())?,
             secrets: preflight::secrets(&manifest, self.folder.path())?,

@@ -5,6 +5,7 @@
 mod faults;
 mod fixture;
 mod happy;
+mod images;
 mod profiles;
 mod ready;
 mod refusals;

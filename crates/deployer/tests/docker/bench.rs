@@ -6,7 +6,7 @@ use sovai_core::ImageId;
 use sovai_deployer::archive::{GatewayImage, gateway_archive};
 use sovai_deployer::docker::Docker;
 use sovai_deployer::engine::{
-    ContainerEngine as _, ContainerSpec, EngineError, ExecResult, NetworkSpec, Restart,
+    ContainerEngine as _, ContainerSpec, EngineError, ExecResult, NetworkSpec, Restart, whole_archive,
 };
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
@@ -49,7 +49,7 @@ pub(crate) fn on_engine(test: &str, body: impl AsyncFnOnce(&Bench)) {
         let image = gateway_archive(&program(test), ARCH);
         let stack = format!("{PREFIX}{}-{test}", std::process::id());
         let bench = Bench { docker, image, stack };
-        bench.docker.load_image(bench.image.archive.clone()).await.unwrap();
+        bench.docker.load_image(whole_archive(bench.image.archive.clone())).await.unwrap();
         let outcome = AssertUnwindSafe(tokio::time::timeout(LONGEST, body(&bench))).catch_unwind().await;
         remove(&bench.docker, &bench.stack).await;
         bench.docker.remove_image(&bench.image.tag).await.unwrap();

@@ -8,7 +8,9 @@ mod bench;
 use bench::{ARCH, Bench, on_engine};
 use serde_json::json;
 use sovai_deployer::archive::gateway_archive;
-use sovai_deployer::engine::{BindMount, ContainerEngine as _, ContainerStatus, EngineError, Restart};
+use sovai_deployer::engine::{
+    BindMount, ContainerEngine as _, ContainerStatus, EngineError, Restart, whole_archive,
+};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
@@ -52,7 +54,7 @@ fn an_archive_that_is_none_is_an_error() {
     on_engine("archive", async |bench: &Bench| {
         let whole = &bench.image.archive;
         for bad in [b"no archive".to_vec(), Vec::new(), whole[..whole.len() / 2].to_vec()] {
-            let error = bench.docker.load_image(bad).await.unwrap_err();
+            let error = bench.docker.load_image(whole_archive(bad)).await.unwrap_err();
             assert!(matches!(error, EngineError::Answer { .. }), "{error:?}");
         }
     });

@@ -93,6 +93,8 @@ pub struct ImageConfig {
     pub platform: Platform,
     /// Digests of the layers, not compressed, lowest first.
     pub diff_ids: Vec<Sha256>,
+    /// Paths that it declares as volumes, sorted.
+    pub volumes: Vec<String>,
 }
 
 /// One entry of an index.
@@ -138,6 +140,13 @@ struct RawConfig {
     architecture: String,
     variant: Option<String>,
     rootfs: RawRootFs,
+    config: Option<RawRun>,
+}
+
+#[derive(Default, Deserialize)]
+struct RawRun {
+    #[serde(rename = "Volumes")]
+    volumes: Option<BTreeMap<String, serde_json::Value>>,
 }
 
 #[derive(Deserialize)]
@@ -205,7 +214,8 @@ impl ImageConfig {
         }
         let diff_ids = raw.rootfs.diff_ids.unwrap_or_default();
         bounded("layers", diff_ids.len(), MAX_LAYERS)?;
-        Ok(Self { platform, diff_ids })
+        let volumes = raw.config.and_then(|run| run.volumes).unwrap_or_default();
+        Ok(Self { platform, diff_ids, volumes: volumes.into_keys().collect() })
     }
 }
 
