@@ -53,6 +53,8 @@ pub struct Request {
     body: Option<Body>,
     /// Pieces of a streamed body that went out.
     taken: Option<Arc<AtomicU64>>,
+    /// How long its answer's head may take, where that is more than usual.
+    patience: Option<Duration>,
 }
 
 /// A successful answer whose body has not been read.
@@ -65,7 +67,7 @@ pub struct Response {
 impl Request {
     /// A request without headers.
     pub fn new(method: Method, url: Url) -> Self {
-        Self { method, url, headers: HeaderMap::new(), body: None, taken: None }
+        Self { method, url, headers: HeaderMap::new(), body: None, taken: None, patience: None }
     }
 
     /// A GET.
@@ -123,6 +125,13 @@ impl Request {
         self.header(reqwest::header::CONTENT_LENGTH, &length.to_string()).body(Body::wrap_stream(pieces))
     }
 
+    /// Waits so long for the head of the answer, where the other side has to do something first.
+    #[must_use]
+    pub const fn patience(mut self, patience: Duration) -> Self {
+        self.patience = Some(patience);
+        self
+    }
+
     /// Where it goes.
     pub const fn url(&self) -> &Url {
         &self.url
@@ -140,6 +149,7 @@ impl Request {
             headers: self.headers.clone(),
             body,
             taken: None,
+            patience: self.patience,
         })
     }
 }
@@ -214,7 +224,7 @@ impl Client {
         *sent.headers_mut() = request.headers;
         *sent.body_mut() = request.body;
         // `read_timeout` starts when the head is there.
-        let limit = self.options.silence + self.options.connect;
+        let limit = self.options.silence.max(request.patience.unwrap_or_default()) + self.options.connect;
         let mut answer = pin!(self.inner.execute(sent));
         let mut seen = 0;
         let head = loop {
@@ -225,7 +235,7 @@ impl Client {
             }
             seen = taken;
         };
-        let after = self.options.silence;
+        let after = limit;
         match head {
             Err(_) => Err(HttpError::Timeout { url, after }),
             Ok(Err(error)) if error.is_timeout() && !error.is_connect() => {

@@ -29,6 +29,13 @@ impl Scope {
     pub(crate) fn pull(path: &str) -> Self {
         Self(vec![format!("repository:{path}:pull")])
     }
+
+    /// To write a repository, and to read others for mounts.
+    pub(crate) fn push(path: &str, from: Option<&str>) -> Self {
+        let mut scopes = vec![format!("repository:{path}:pull,push")];
+        scopes.extend(from.map(|from| format!("repository:{from}:pull")));
+        Self(scopes)
+    }
 }
 
 /// How a registry wants to be asked.

@@ -7,7 +7,7 @@ use crate::document::{ACCEPT, Content, Document, MANIFEST_LIMIT, Manifest, sha25
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use sovai_core::{Reference, ReferenceError, Sha256, is_registry_host};
-use sovai_http::{Client, HttpError, Request, Response, Retry, StatusCode, Url, header};
+use sovai_http::{Client, HttpError, Method, Request, Response, Retry, StatusCode, Url, header};
 use sovai_store::Descriptor;
 use std::fmt;
 use std::pin::Pin;
@@ -101,6 +101,11 @@ impl Registry {
     /// Its host, as `HOST[:PORT]`.
     pub fn host(&self) -> &str {
         &self.0.host
+    }
+
+    /// How often something is tried.
+    pub(crate) fn retry(&self) -> Retry {
+        self.0.retry
     }
 
     /// The manifest or index that a reference names, by its digest, else by its tag (`latest` if it has none). Its bytes
@@ -228,7 +233,8 @@ impl Registry {
         })
     }
 
-    async fn base(&self) -> Result<&Url, RegistryError> {
+    /// Where it is reached, which is found out once.
+    pub(crate) async fn base(&self) -> Result<&Url, RegistryError> {
         let Inner { https, client, host, base, .. } = &*self.0;
         base.get_or_try_init(|| async {
             if !sovai_http::is_loopback(https) {
@@ -300,6 +306,36 @@ impl Registry {
                 Some(wait) if error.is_transient() => tokio::time::sleep(wait).await,
                 _ => return Err(error),
             }
+        }
+    }
+
+    /// Like [`Registry::call`], to an address that the registry gave: elsewhere without credentials.
+    pub(crate) async fn call_at(
+        &self,
+        what: &str,
+        scope: &Scope,
+        url: &Url,
+        make: impl Fn() -> Request,
+    ) -> Result<Response, RegistryError> {
+        if self.base().await?.origin() == url.origin() {
+            return self.call(what, scope, make).await;
+        }
+        self.0.client.send(make()).await.map_err(|source| RegistryError::http(what, source))
+    }
+
+    /// A HEAD request; nothing where there is nothing.
+    pub(crate) async fn head(
+        &self,
+        what: &str,
+        scope: &Scope,
+        url: &Url,
+        accept: &str,
+    ) -> Result<Option<Response>, RegistryError> {
+        let make = || Request::new(Method::HEAD, url.clone()).header(header::ACCEPT, accept);
+        match self.call(what, scope, make).await {
+            Ok(response) => Ok(Some(response)),
+            Err(RegistryError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 }

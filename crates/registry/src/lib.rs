@@ -1,7 +1,7 @@
 //! A client of OCI registries: resolve, read, push.
 //!
 //! Main types: [`Registry`] (one host), [`Credentials`], [`Content`] (a manifest as its bytes), [`ImageManifests`] (what
-//! an image consists of). References are [`sovai_core::Reference`]s. The protocol is the OCI distribution specification
+//! an image consists of), [`push`]. References are [`sovai_core::Reference`]s. The protocol is the OCI distribution specification
 //! 1.1; tokens are those of github.com/distribution/distribution (`docs/content/spec/auth`).
 //!
 //! Invariants: manifests and configs are believed by digest, are bounded, and are kept as the bytes that came; a password
@@ -14,9 +14,11 @@ mod credentials;
 mod document;
 mod error;
 mod image;
+mod push;
 
 pub use client::{BlobBody, Registry};
 pub use credentials::Credentials;
 pub use document::{Content, MANIFEST_LIMIT, Manifest};
 pub use error::RegistryError;
 pub use image::ImageManifests;
+pub use push::{Artifact, PushOptions, PushPlan, Pushed, push};
