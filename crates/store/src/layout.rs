@@ -1,7 +1,7 @@
 //! The folders of a store, how it is opened, and its index.
 
 use crate::error::{Context as _, StoreError};
-use crate::lock::{StoreHold, StoreLock};
+use crate::lock::{StoreAlone, StoreHold, StoreLock};
 use crate::model::Descriptor;
 use crate::stack::StackDir;
 use crate::stage::Stage;
@@ -113,7 +113,7 @@ impl Store {
 
     /// Says that nobody but this process uses blobs, for as long as what is given back lives: for who removes them.
     /// [`StoreError::Busy`] while anybody else has a hold.
-    pub fn hold_alone(&self, holder: &str) -> Result<StoreHold, StoreError> {
+    pub fn hold_alone(&self, holder: &str) -> Result<StoreAlone, StoreError> {
         StoreHold::alone(&self.root.join("use.lock"), holder)
     }
 

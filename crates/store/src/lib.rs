@@ -16,6 +16,7 @@ mod lock;
 mod model;
 mod named;
 mod partial;
+mod prune;
 mod root;
 mod stack;
 mod stage;
@@ -25,13 +26,14 @@ mod tree;
 pub use error::StoreError;
 pub use image::{NewImage, StoredImage};
 pub use layout::{Store, read_bounded};
-pub use lock::{StoreHold, StoreLock};
+pub use lock::{StoreAlone, StoreHold, StoreLock};
 pub use model::{
     Descriptor, FILE_PATH, MODEL_ARTIFACT_TYPE, MODEL_CONFIG_TYPE, ModelArtifact, layer_media_type,
     model_manifest,
 };
 pub use named::{Artifact, Content, Marked, Wanted, model_files};
 pub use partial::{Partial, PartialFile, Ranges};
+pub use prune::Removed;
 pub use root::{KeptRoot, Root, RootImage, RootKind};
 pub use stack::StackDir;
 pub use stage::Stage;

@@ -68,11 +68,11 @@ impl StoreHold {
         Ok(hold)
     }
 
-    pub(crate) fn alone(path: &Path, holder: &str) -> Result<Self, StoreError> {
+    pub(crate) fn alone(path: &Path, holder: &str) -> Result<StoreAlone, StoreError> {
         let file = open(path)?;
         let mut hold = Self::lock(file, path, FlockOperation::NonBlockingLockExclusive, true)?;
         write_holder(&mut hold.file, path, holder)?;
-        Ok(hold)
+        Ok(StoreAlone(hold))
     }
 
     fn lock(mut file: File, path: &Path, how: FlockOperation, alone: bool) -> Result<Self, StoreError> {
@@ -83,6 +83,18 @@ impl StoreHold {
             }
             Err(error) => Err(StoreError::io("lock", path, error)),
         }
+    }
+}
+
+/// A hold on the store's blobs that nobody shares. See [`crate::Store::hold_alone`].
+#[derive(Debug)]
+pub struct StoreAlone(StoreHold);
+
+impl std::ops::Deref for StoreAlone {
+    type Target = StoreHold;
+
+    fn deref(&self) -> &StoreHold {
+        &self.0
     }
 }
 
