@@ -103,6 +103,11 @@ impl Root {
         })
     }
 
+    /// The path by which a manifest has its root, also one that is not there any more.
+    pub fn path_of(manifest: &Path) -> Result<PathBuf, StoreError> {
+        absolute(manifest)
+    }
+
     /// Every digest that it names.
     pub fn digests(&self) -> impl Iterator<Item = Sha256> {
         let images = self.images.values().flat_map(|image| [Some(image.config), image.manifest, image.index]);
@@ -169,12 +174,14 @@ impl Store {
     /// Forgets the root of a manifest or a bundle; says whether there was one.
     pub fn forget_root(&self, _hold: &StoreHold, manifest: &Path) -> Result<bool, StoreError> {
         let path = self.root_file(&absolute(manifest)?);
-        if fs_err::symlink_metadata(&path).is_err() {
-            return Ok(false);
-        }
-        temp::remove_any(&path)?;
-        temp::sync_parent(&path)?;
-        Ok(true)
+        let is_there = fs_err::symlink_metadata(&path).is_ok();
+        remove(&path)?;
+        Ok(is_there)
+    }
+
+    /// Removes a root that counts no longer.
+    pub fn remove_root(&self, _hold: &StoreHold, kept: &KeptRoot) -> Result<(), StoreError> {
+        remove(&kept.file)
     }
 
     fn roots_folder(&self) -> PathBuf {
@@ -184,6 +191,14 @@ impl Store {
     fn root_file(&self, manifest: &Path) -> PathBuf {
         let key = model::sha256(manifest.as_os_str().as_bytes()).hex();
         self.roots_folder().join(format!("{}.json", &key[..32]))
+    }
+}
+
+fn remove(path: &Path) -> Result<(), StoreError> {
+    temp::remove_any(path)?;
+    match path.parent() {
+        Some(parent) if parent.is_dir() => temp::sync_folder(parent),
+        _ => Ok(()),
     }
 }
 

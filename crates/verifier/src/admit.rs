@@ -292,7 +292,7 @@ impl Run<'_> {
                 blobs.set_good(&pin.sha256, state);
                 continue;
             }
-            blobs.forget(&pin.sha256);
+            blobs.forget(&pin.sha256, state);
             if self.opened.is_none() {
                 let path = pin.path.as_str().to_owned();
                 findings.push(Finding::StoredDamaged { path, expected: pin.sha256, found });

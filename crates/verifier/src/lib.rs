@@ -34,6 +34,7 @@ mod signed;
 mod tree;
 mod verity;
 mod walk;
+mod whole;
 
 pub use admit::{Admission, Receipt, admit, admit_stored};
 pub use arrival::{Arrival, Hashed, Hasher, Stored, check_stored, record_arrivals};
@@ -54,6 +55,7 @@ pub use scan::{Hint, scan};
 pub use signed::{SignedList, SignedReport, uncovered, verify_signed};
 pub use tree::Blake3;
 pub use walk::Links;
+pub use whole::{StoreFinding, StoreReport, prune_store, remove_damaged, verify_store};
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;

@@ -124,6 +124,8 @@ pub(crate) struct BlobReceipts<'a> {
     sealed: BTreeMap<Sha256, Sha256>,
     /// Blobs that are known to be good, in the state in which they are.
     known: BTreeMap<Sha256, Option<Identity>>,
+    /// Blobs that were found damaged, in the state in which they were: a receipt of that state is wrong, whoever wrote it.
+    damaged: BTreeMap<Sha256, Option<Identity>>,
 }
 
 impl<'a> BlobReceipts<'a> {
@@ -137,7 +139,8 @@ impl<'a> BlobReceipts<'a> {
             .filter(|(digest, entry)| **digest == entry.sha256)
             .map(|(digest, entry)| (*digest, (entry.state, entry.verity)))
             .collect();
-        let mut loaded = Self { store, fs, on_disk, sealed: BTreeMap::new(), known: BTreeMap::new() };
+        let (sealed, known, damaged) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let mut loaded = Self { store, fs, on_disk, sealed, known, damaged };
         for (digest, (state, verity)) in &loaded.on_disk {
             let is_sealed = verity.is_none_or(|verity| measure(&store.blob(digest)) == Some(verity));
             if is_sealed && loaded.state(digest).as_ref() == Some(state) {
@@ -146,6 +149,28 @@ impl<'a> BlobReceipts<'a> {
             }
         }
         loaded
+    }
+
+    /// Takes in what others have written down since this was loaded. Called under the store's lock, before
+    /// [`Self::across`] and [`Self::save`]: what is saved replaces what is on the disk.
+    pub(crate) fn refresh(&mut self) {
+        let mut newer = Self::load(self.store);
+        newer.damaged = std::mem::take(&mut self.damaged);
+        for (digest, state) in &newer.damaged {
+            if newer.known.get(digest) == Some(state) {
+                newer.known.remove(digest);
+                newer.sealed.remove(digest);
+            }
+        }
+        for (digest, state) in std::mem::take(&mut self.known) {
+            if newer.store.has_blob(&digest) && newer.state(&digest) == state {
+                newer.known.entry(digest).or_insert(state);
+                if let Some(verity) = self.sealed.get(&digest) {
+                    newer.sealed.insert(digest, *verity);
+                }
+            }
+        }
+        *self = newer;
     }
 
     /// The state in which the blob is now.
@@ -160,6 +185,7 @@ impl<'a> BlobReceipts<'a> {
 
     /// The blob was hashed, or committed, in this state.
     pub(crate) fn set_good(&mut self, digest: &Sha256, state: Option<Identity>) {
+        self.damaged.remove(digest);
         self.known.insert(*digest, state);
     }
 
@@ -173,8 +199,9 @@ impl<'a> BlobReceipts<'a> {
         Ok(())
     }
 
-    /// Nothing is known of the blob any more.
-    pub(crate) fn forget(&mut self, digest: &Sha256) {
+    /// The blob has other bytes than its name says, in this state: nothing good is known of it any more.
+    pub(crate) fn forget(&mut self, digest: &Sha256, state: Option<Identity>) {
+        self.damaged.insert(*digest, state);
         self.sealed.remove(digest);
         self.known.remove(digest);
     }

@@ -26,7 +26,7 @@ pub(crate) struct ReadingArgs {
 }
 
 /// A number of bytes that is not 0.
-fn rate(text: &str) -> Result<NonZeroU64, String> {
+pub(super) fn rate(text: &str) -> Result<NonZeroU64, String> {
     let ByteSize(bytes) = text.parse().map_err(|error: SizeError| error.to_string())?;
     NonZeroU64::new(bytes).ok_or_else(|| "at 0 bytes a second nothing is ever read".to_owned())
 }

@@ -3,8 +3,10 @@
 mod list;
 mod named;
 mod path;
+mod prune;
+mod verify;
 
-use crate::args::{StoreArgs, StoreCommand};
+use crate::args::{ReadingArgs, StoreArgs, StoreCommand};
 use crate::ctx::Ctx;
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -13,6 +15,14 @@ use crate::exit::Exit;
 pub(crate) fn run(args: &StoreArgs, ctx: &Ctx) -> Result<Exit, CliError> {
     match &args.command {
         StoreCommand::List => list::run(ctx),
+        StoreCommand::Verify { threads, from_disk, nice, limit_rate, remove_damaged } => {
+            let (threads, from_disk, nice, limit_rate) = (*threads, *from_disk, *nice, *limit_rate);
+            let reading = ReadingArgs { threads, full: true, from_disk, nice, limit_rate };
+            verify::run(&reading, *remove_damaged, ctx)
+        }
+        StoreCommand::Prune { dry_run, partial, forget } => {
+            prune::run(&prune::Wish { dry_run: *dry_run, partial: *partial, forget }, ctx)
+        }
         StoreCommand::Path { name } => path::run(name, ctx),
     }
 }

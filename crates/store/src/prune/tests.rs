@@ -51,7 +51,10 @@ fn a_prune_that_stops_anywhere_leaves_a_consistent_store_and_the_next_one_ends_i
         assert_consistent(&store);
         let rest = store.remove_marked(&alone, &lock, &store.mark(&wanted).unwrap(), &|| false).unwrap();
         assert_eq!(first.bytes + rest.bytes, total);
-        assert_eq!((first.entries + rest.entries, first.trees + rest.trees, first.blobs + rest.blobs), (2, 2, 6));
+        assert_eq!(
+            (first.entries + rest.entries, first.trees + rest.trees, first.blobs + rest.blobs),
+            (2, 2, 6)
+        );
         assert_consistent(&store);
         assert!(store.tree_is_whole(&digest, &kept) && store.mark(&wanted).unwrap().is_empty());
         let names: Vec<_> = fs_err::read_dir(store.root().join("trees")).unwrap().collect();

@@ -86,7 +86,7 @@ struct Unnamed {
 /// Runs the command.
 pub(super) fn run(ctx: &Ctx) -> Result<Exit, CliError> {
     let store = named::open(ctx)?;
-    let named = named::look(&store)?;
+    let named = named::look(&store, &[])?;
     let artifacts = store.artifacts()?;
     let models: Vec<Model> =
         of(&artifacts, Content::Model).map(|model| model_line(&store, &named, model)).collect();

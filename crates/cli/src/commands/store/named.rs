@@ -9,9 +9,9 @@ use serde::Serialize;
 use serde_json::Value;
 use sovai_core::{Name, Sha256};
 use sovai_manifest::{ImagePin, Lock, MAX_BYTES, resolve};
-use sovai_store::{KeptRoot, Root, RootImage, RootKind, Store, StoreError, Wanted};
+use sovai_store::{Artifact, Content, KeptRoot, Root, RootImage, RootKind, Store, StoreError, Wanted};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What became of the manifest that a root was written for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -21,7 +21,7 @@ pub(super) enum RootState {
     There,
     /// Its folder cannot be seen, or is empty as the mount point of a disk is that is not mounted: what was named last counts.
     Away,
-    /// Neither is there, though their folder is: it counts no longer.
+    /// Neither is there, though their folder is: it counts no longer. So does one that is to be forgotten.
     Gone,
     /// A bundle that is being made or taken in.
     Bundle,
@@ -43,14 +43,15 @@ pub(super) struct Named {
     pub(super) models: BTreeMap<Sha256, BTreeSet<String>>,
     /// References by each digest of an image.
     pub(super) images: BTreeMap<Sha256, BTreeSet<String>>,
-    /// The manifests that name a model, by its digest.
+    /// The manifests that name a model or an image, by each of its digests.
     pub(super) manifests: BTreeMap<Sha256, BTreeSet<String>>,
     /// Why it is not known what one of the roots names.
     pub(super) broken: Option<CliError>,
 }
 
-/// Reads every root, and the manifest and lock that it leads to; then the records of stacks.
-pub(super) fn look(store: &Store) -> Result<Named, CliError> {
+/// Reads every root, and the manifest and lock that it leads to; then the records of stacks. What the manifests in `forget`
+/// name does not count.
+pub(super) fn look(store: &Store, forget: &[PathBuf]) -> Result<Named, CliError> {
     let mut named = Named {
         wanted: Wanted::default(),
         roots: Vec::new(),
@@ -60,7 +61,8 @@ pub(super) fn look(store: &Store) -> Result<Named, CliError> {
         broken: None,
     };
     for kept in store.roots()? {
-        let state = named.take(&kept.root);
+        let state =
+            if forget.contains(&kept.root.manifest) { RootState::Gone } else { named.take(&kept.root) };
         named.roots.push(Looked { kept, state });
     }
     named.wanted.names.extend(store.named_by_stacks()?.into_keys());
@@ -82,7 +84,7 @@ impl Named {
             self.model(&root.stack, model, *digest, &root.manifest);
         }
         for (reference, image) in &root.images {
-            self.image(reference, image);
+            self.image(reference, image, &root.manifest);
         }
         if state == RootState::There
             && let Err(error) = self.read(root)
@@ -118,7 +120,7 @@ impl Named {
                 let image =
                     RootImage { config: image.config.0, manifest: image.manifest, index: image.index };
                 self.wanted.image(&image);
-                self.image(reference, &image);
+                self.image(reference, &image, &root.manifest);
             }
         }
         if !is_there(&root.manifest) {
@@ -142,7 +144,7 @@ impl Named {
             };
             let image = RootImage { config: digest, manifest: None, index: None };
             self.wanted.image(&image);
-            self.image(reference, &image);
+            self.image(reference, &image, &root.manifest);
         }
         Ok(())
     }
@@ -173,14 +175,29 @@ impl Named {
         self.manifests.entry(digest).or_default().insert(manifest.display().to_string());
     }
 
-    fn image(&mut self, reference: &str, image: &RootImage) {
+    fn image(&mut self, reference: &str, image: &RootImage, manifest: &Path) {
         for digest in [Some(image.config), image.manifest, image.index].into_iter().flatten() {
             self.images.entry(digest).or_default().insert(reference.to_owned());
+            self.manifests.entry(digest).or_default().insert(manifest.display().to_string());
+        }
+    }
+
+    /// What a model or an image is called, for people.
+    pub(super) fn called(&self, artifact: &Artifact) -> String {
+        let (what, names) = match artifact.content {
+            Content::Model => ("model", self.models.get(&artifact.digest).cloned().unwrap_or_default()),
+            Content::Image => ("image", self.references(artifact)),
+        };
+        let names: Vec<_> = names.iter().map(|name| safe_line(name)).collect();
+        if names.is_empty() {
+            format!("{what} {}", artifact.digest.short())
+        } else {
+            format!("{what} {}", names.join(", "))
         }
     }
 
     /// The references by which an image of the store is known: of roots, else of the index.
-    pub(super) fn references(&self, artifact: &sovai_store::Artifact) -> BTreeSet<String> {
+    pub(super) fn references(&self, artifact: &Artifact) -> BTreeSet<String> {
         let known: BTreeSet<String> =
             artifact.names.iter().filter_map(|digest| self.images.get(digest)).flatten().cloned().collect();
         if known.is_empty() { artifact.refs.clone() } else { known }

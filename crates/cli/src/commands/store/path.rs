@@ -27,7 +27,7 @@ struct Body {
 /// Runs the command.
 pub(super) fn run(name: &str, ctx: &Ctx) -> Result<Exit, CliError> {
     let store = named::open(ctx)?;
-    let named = named::look(&store)?;
+    let named = named::look(&store, &[])?;
     let artifacts = store.artifacts()?;
     let found = find(name, &named, &artifacts);
     let mut found = found.into_iter();
