@@ -6,6 +6,7 @@ use sovai_core::{FilePin, Name, NullReporter, RelPath, Sha256};
 use sovai_store::{Descriptor, ModelArtifact, Root, Store};
 use sovai_verifier::Options;
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::num::NonZeroUsize;
 
 fn digest(byte: u8) -> Sha256 {
@@ -49,11 +50,8 @@ impl Place {
                 size: bytes.len() as u64,
                 sha256: self.store.put(bytes).unwrap(),
             };
-            lines.push_str(&format!(
-                "\n        - {{ path: {path}, size: {}, sha256: {} }}",
-                pin.size,
-                pin.sha256.hex()
-            ));
+            let (size, sha256) = (pin.size, pin.sha256.hex());
+            let _ = write!(lines, "\n        - {{ path: {path}, size: {size}, sha256: {sha256} }}");
             pins.push(pin);
         }
         let source = self.env.path(name);

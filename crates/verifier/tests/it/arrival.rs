@@ -17,12 +17,12 @@ fn arrive(model: &Model, store: &Store) -> Vec<Arrival> {
         for piece in bytes.chunks(1000) {
             hasher.update(piece);
         }
-        let hashed = hasher.finish();
-        assert_eq!((hashed.sha256(), hashed.bytes()), (pin.sha256, pin.size));
+        let proof = hasher.finish();
+        assert_eq!((proof.sha256(), proof.bytes()), (pin.sha256, pin.size));
         let mut stage = store.stage().unwrap();
         stage.write_all(&bytes).unwrap();
-        stage.commit(&hashed.sha256()).unwrap();
-        arrivals.push(Arrival::new(store, &hashed));
+        stage.commit(&proof.sha256()).unwrap();
+        arrivals.push(Arrival::new(store, &proof));
     }
     arrivals
 }
