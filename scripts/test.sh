@@ -5,6 +5,8 @@ set -euo pipefail
 cd "$root"
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
 deny_version=0.20.2
+# The newest that the toolchain builds.
+s3s_version=0.14.1
 
 # stage NAME COMMAND...: run a command, tell how long it took. `current` is for the trap, which names what failed.
 stage() {
@@ -25,6 +27,8 @@ tools() {
     cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
     cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
     has_deny || cargo install --locked --quiet --root "$tools_root" cargo-deny --version "$deny_version"
+    # A server that speaks the interface of S3 and checks signatures; as a debug build, it is small and quick to make.
+    has_s3s || cargo install --locked --quiet --root "$tools_root" --profile dev --features binary s3s-fs --version "$s3s_version"
 }
 
 # Servers that the tests start themselves, each on a free port: Debian would start its own with the package.
@@ -44,6 +48,7 @@ without_services() {
 # Outside the repository, so that it outlives a fresh checkout.
 tools_root=${XDG_CACHE_HOME:-$HOME/.cache}/sovai-tools
 PATH=$tools_root/bin:$PATH
+has_s3s() { [ "$(s3s-fs --version 2>/dev/null)" = "s3s-fs $s3s_version" ]; }
 has_deny() { [ "$(cargo deny --version 2>/dev/null)" = "cargo-deny $deny_version" ]; }
 
 # The newcomer's first command, twice: the second run must find everything as it is. Takes the stack down at the end.

@@ -26,6 +26,15 @@ pub use trust::{TrustLevel, TrustLevelError};
 
 use serde::{Deserialize, Serialize};
 
+/// Endings of files that hold a whole model or a part of one.
+const MODEL_FILE_ENDINGS: [&str; 6] = [".gguf", ".safetensors", ".onnx", ".bin", ".pt", ".pth"];
+
+/// Whether a name is that of a file that holds a whole model or a part of one. A source with such a name is one file,
+/// another one a folder; neither disk nor network is asked, so that a manifest means the same everywhere.
+pub fn is_model_file(name: &str) -> bool {
+    MODEL_FILE_ENDINGS.iter().any(|ending| name.ends_with(ending))
+}
+
 /// One file of a model as it is pinned: where it lies in the model, how long it is, what its bytes hash to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -357,7 +357,8 @@ impl Response {
         let said = self.header("x-error-message").map(line);
         let (url, status) = (self.url.clone(), self.status());
         let body = self.bytes(ERROR_BODY).await.unwrap_or_default();
-        let message = said.or_else(|| message(&body));
+        let code = code.or_else(|| member(&body, "Code"));
+        let message = said.or_else(|| member(&body, "Message")).or_else(|| message(&body));
         HttpError::Status(Box::new(StatusError { url, status, retry_after, challenges, code, message }))
     }
 }
@@ -402,6 +403,14 @@ fn retry_after(value: &str) -> Option<Duration> {
     Some(at.duration_since(SystemTime::now()).unwrap_or(Duration::ZERO))
 }
 
+/// A member of the XML that stores which speak the interface of S3 send as an error (`<Error><Code>...`).
+fn member(body: &[u8], name: &str) -> Option<String> {
+    let (_, error) = std::str::from_utf8(body).ok()?.split_once("<Error>")?;
+    let (_, text) = error.split_once(&format!("<{name}>"))?;
+    let (text, _) = text.split_once(&format!("</{name}>"))?;
+    Some(line(text)).filter(|text| !text.is_empty())
+}
+
 /// The first line of an error's body that says something; of JSON the usual fields.
 fn message(body: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(body).ok()?;
@@ -435,6 +444,15 @@ fn chain(error: &dyn std::error::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_errors_of_stores_are_read() {
+        let body = b"<?xml version=\"1.0\"?>\n<Error><Code>NoSuchKey</Code><Message>It is\nnot there.</Message></Error>";
+        assert_eq!(member(body, "Code").as_deref(), Some("NoSuchKey"));
+        assert_eq!(member(body, "Message").as_deref(), Some("It isnot there."));
+        assert_eq!(member(b"<html><Code>x</Code>", "Code"), None);
+        assert_eq!(member(b"<Error><Code>", "Code"), None);
+    }
 
     #[test]
     fn a_redirect_never_leads_from_elsewhere_to_this_host() -> Result<(), url::ParseError> {

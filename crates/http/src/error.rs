@@ -74,7 +74,8 @@ pub struct StatusError {
     pub retry_after: Option<Duration>,
     /// Values of `WWW-Authenticate`.
     pub challenges: Vec<String>,
-    /// Value of `X-Error-Code` (the Hugging Face Hub names gated repositories so).
+    /// Value of `X-Error-Code` (the Hugging Face Hub names gated repositories so), or the code in the error of a store that
+    /// speaks the interface of S3.
     pub code: Option<String>,
     /// The first line of what it said, at most 300 characters, without control characters.
     pub message: Option<String>,

@@ -32,6 +32,7 @@ adapters! {
     https = "https",
     modelscope = "modelscope",
     oci = "oci",
+    s3 = "s3",
 }
 
 pub use oci::blobs as oci_blobs;

@@ -5,6 +5,7 @@ use sovai_http::HttpError;
 use sovai_store::StoreError;
 use sovai_verifier::VerifyError;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Why a source did not give what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -100,6 +101,14 @@ pub enum SourceError {
 }
 
 impl SourceError {
+    /// How long the source asked to wait.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Http { source, .. } => source.retry_after(),
+            _ => None,
+        }
+    }
+
     /// Whether the same request may succeed a little later.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Http { source, .. } if source.is_transient())

@@ -7,6 +7,7 @@ use sovai_core::PathSet;
 use sovai_http::Url;
 use sovai_http::{Client, HttpError, Request, Response, Retry};
 use sovai_listing::{Bounds, Entry, ListingError};
+use std::time::Duration;
 
 /// Most files of a model. Models have some hundreds; data sets, which go beyond that, are no models.
 pub(crate) const MAX_FILES: usize = 200_000;
@@ -39,6 +40,16 @@ impl Remote {
         Self { origin: origin.to_owned(), http: surroundings.http.clone(), retry: surroundings.retry }
     }
 
+    /// The client, for what does not go through here.
+    pub(crate) const fn client(&self) -> &Client {
+        &self.http
+    }
+
+    /// How long to wait after so many failures in a row, of which this was the last; `None`: it is over.
+    pub(crate) fn wait(&self, failures: u32, error: &SourceError) -> Option<Duration> {
+        if error.is_transient() { self.retry.wait(failures, error.retry_after()) } else { None }
+    }
+
     /// An answer that this kind of source does not give.
     pub(crate) fn malformed(&self, reason: impl Into<String>) -> SourceError {
         SourceError::Malformed { origin: self.origin.clone(), reason: reason.into() }
@@ -55,7 +66,7 @@ impl Remote {
         self.malformed(format!("{error}{}", cause.unwrap_or_default()))
     }
 
-    fn failed(&self, error: HttpError, explain: Explain<'_>) -> SourceError {
+    pub(crate) fn failed(&self, error: HttpError, explain: Explain<'_>) -> SourceError {
         explain(&error).unwrap_or_else(|| SourceError::Http { origin: self.origin.clone(), source: error })
     }
 

@@ -9,10 +9,6 @@ use std::path::PathBuf;
 
 const SCHEMES: [&str; 6] = ["file", "hf", "modelscope", "https", "s3", "oci"];
 
-/// Endings of files that hold a whole model or a part of one. A source with such a name is one file, another one a
-/// folder; the file system is not asked, so that a manifest means the same everywhere.
-const FILE_ENDINGS: [&str; 6] = [".gguf", ".safetensors", ".onnx", ".bin", ".pt", ".pth"];
-
 /// Reads a source.
 pub(crate) fn parse_source(text: &str) -> Result<Source, Problem> {
     let Some((scheme, rest)) = text.split_once(':') else {
@@ -120,5 +116,5 @@ pub(crate) fn file_name_of(source: &Source) -> Option<&str> {
         Source::Remote { rest, .. } => rest.split(['?', '#']).next()?,
     };
     let name = path.rsplit('/').next()?;
-    FILE_ENDINGS.iter().any(|ending| name.ends_with(ending)).then_some(name)
+    sovai_core::is_model_file(name).then_some(name)
 }

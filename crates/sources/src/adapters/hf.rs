@@ -3,8 +3,8 @@
 //! Two kinds of requests make a list, those of `huggingface_hub` 2.4.0: `GET /api/models/{id}/revision/{rev}` for the commit
 //! and the model card's licence, then `GET /api/models/{id}/tree/{commit}?recursive=true`, page by page, for each file's
 //! size with its SHA-256 (in LFS) or git's id (others). The list of files in the first answer (`siblings`, with
-//! `blobs=true`) would save the second, but is cut off without a word for models of many files; pages are not, and asked for
-//! by commit they are all of one state. Bytes come from `GET /{id}/resolve/{commit}/{path}`.
+//! `blobs=true`) would save the second, but people report that it ends early for models of some thousand files; pages are
+//! complete, and asked for by commit they are all of one state. Bytes come from `GET /{id}/resolve/{commit}/{path}`.
 
 use super::{Surroundings, Token, is_commit};
 use crate::SourceError;

@@ -1,6 +1,7 @@
 //! The adapters against a hub of the tests.
 
 mod hostile;
+mod s3;
 mod servers;
 
 use super::*;

@@ -85,11 +85,7 @@ pub(super) async fn hash_file(
             Err(error) => return Err(error),
         };
         failures = if reading.done > before { 1 } else { failures + 1 };
-        let asked = match &error {
-            SourceError::Http { source, .. } => source.retry_after(),
-            _ => None,
-        };
-        let Some(wait) = retry.wait(failures, asked) else { return Err(error) };
+        let Some(wait) = retry.wait(failures, error.retry_after()) else { return Err(error) };
         tokio::time::sleep(wait).await;
     }
 }

@@ -91,7 +91,9 @@ fn hostile_folders_of_modelscope_are_refused() {
 }
 
 /// A server that gives every request the same answer; what arrived, as text.
-fn canned(respond: impl Fn(&str) -> String + Send + 'static) -> (String, std::sync::mpsc::Receiver<String>) {
+pub(super) fn canned(
+    respond: impl Fn(&str) -> String + Send + 'static,
+) -> (String, std::sync::mpsc::Receiver<String>) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     let (sender, seen) = std::sync::mpsc::channel();
