@@ -55,8 +55,10 @@ fn planned(manifest: &Manifest) -> Result<Plan, SpecError> {
             ModelRef { digest, tree: tree_path(Path::new("/store"), &digest), files: files.clone() },
         )
     });
-    let images =
-        manifest.services.keys().map(|name| (name.clone(), ImageRef { id: image('1'), volumes: Vec::new() }));
+    let images = manifest
+        .services
+        .keys()
+        .map(|name| (name.clone(), ImageRef { id: image('1'), volumes: Vec::new(), load: None }));
     let blueprint = Blueprint {
         manifest,
         models: models.collect(),

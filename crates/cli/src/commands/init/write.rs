@@ -55,23 +55,16 @@ fn head(text: &mut String, choice: &Choice) {
     for warning in &choice.warnings {
         comment(text, 0, &format!("WARNING: {warning}."));
     }
+    let open = if choice.variant.file.is_some() { "The image is not" } else { "Nothing is" };
     let on = choice.wanted.map(|wanted| format!(" --accelerators {wanted}")).unwrap_or_default();
-    comment(
+    // Not broken into lines: it is a command.
+    let _ = writeln!(
         text,
-        0,
-        &format!(
-            "Made by: sovai init --model {}{on} --variant {} --engine {}",
-            model.id, choice.variant.id, choice.engine
-        ),
+        "# Made by: sovai init --model {}{on} --variant {} --engine {}",
+        model.id, choice.variant.id, choice.engine
     );
-    comment(
-        text,
-        0,
-        &format!(
-            "All that is known: `sovai catalog show {}`. Nothing is pinned yet: `sovai lock` does that.",
-            model.id
-        ),
-    );
+    let show = format!("All that is known: `sovai catalog show {}`.", model.id);
+    comment(text, 0, &format!("{show} {open} pinned: `sovai lock` does that."));
 }
 
 fn model(text: &mut String, choice: &Choice) {
