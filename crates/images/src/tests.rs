@@ -1,5 +1,6 @@
 mod archive;
 mod layout;
+mod peers;
 mod support;
 
 pub(crate) use support::gzip;
