@@ -98,7 +98,7 @@ pub struct StoredRef {
 ///
 /// It gets its name as a tag unless that stands for another image in the engine: then it is found by its ID alone. An
 /// image that has another ID than the pin is removed again.
-pub(crate) async fn load<E: ContainerEngine>(
+pub async fn load_from_store<E: ContainerEngine>(
     engine: &E,
     store: &Store,
     wanted: &StoredRef,

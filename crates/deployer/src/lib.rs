@@ -31,7 +31,7 @@ mod wait;
 pub use blueprint::{Blueprint, Folder, GatewayImageRef, Hidden, ImageRef, ModelRef, TlsFiles};
 pub use error::{DeployError, Failure, Restored};
 pub use execute::{AdmittedPlan, Answer, Executor, Outcome, Question};
-pub use images::{Origin, StoredRef, bring_from_engine, look_for, origin};
+pub use images::{Origin, StoredRef, bring_from_engine, load_from_store, look_for, origin};
 pub use ops::{Down, ServiceStatus, StackStatus, down, forget, status};
 pub use plan::{Action, Observed, Plan, What, plan};
 pub use spec::{Ready, SpecError};

@@ -106,7 +106,14 @@ impl<'a, E: ContainerEngine> Run<'a, E> {
                 if engine.image(&image.id.to_string()).await?.is_none() {
                     self.done(|done| done.images.push(image.id.to_string()));
                 }
-                images::load(engine, self.executor.store, image, self.executor.cancel, self.reporter).await?;
+                images::load_from_store(
+                    engine,
+                    self.executor.store,
+                    image,
+                    self.executor.cancel,
+                    self.reporter,
+                )
+                .await?;
             }
             What::Publish(folder) => {
                 let files: Vec<_> =

@@ -7,10 +7,16 @@ mod bench;
 
 use bench::{ARCH, Bench, on_engine};
 use serde_json::json;
+use sovai_core::{NullReporter, RecordingReporter};
 use sovai_deployer::archive::gateway_archive;
 use sovai_deployer::engine::{
     BindMount, ContainerEngine as _, ContainerStatus, EngineError, Restart, whole_archive,
 };
+use sovai_deployer::{DeployError, Origin, StoredRef, bring_from_engine, load_from_store, look_for};
+use sovai_images::{ImageError, Wanted, read_layout};
+use sovai_manifest::ImagePin;
+use sovai_store::Store;
+use sovai_verifier::Cancel;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
@@ -350,5 +356,101 @@ fn removing_what_is_gone_is_no_error() {
         assert!(bench.docker.networks_named(&bench.name("n")).await.unwrap().is_empty());
         assert!(bench.docker.wait_container(&spec.name).await.is_err());
         assert!(bench.docker.logs(&spec.name, None).await.is_err());
+    });
+}
+
+/// An image with two layers that the engine made itself, and its ID.
+fn build(bench: &Bench, tag: &str) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    fs_err::write(folder.path().join("file"), bench.name("content")).unwrap();
+    let text = "FROM scratch\nCOPY file /one\nCOPY file /two\nVOLUME /data\nLABEL made=here\n";
+    fs_err::write(folder.path().join("Dockerfile"), text).unwrap();
+    let built = std::process::Command::new("docker")
+        .args(["build", "--quiet", "--tag", tag])
+        .arg(folder.path())
+        .env("DOCKER_BUILDKIT", "0")
+        .output()
+        .unwrap();
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    String::from_utf8(built.stdout).unwrap().trim().to_owned()
+}
+
+#[test]
+fn an_image_goes_from_the_engine_through_the_store_and_back_with_its_id() {
+    on_engine("images", async |bench: &Bench| {
+        let tag = format!("{}:1", bench.name("image"));
+        let id = build(bench, &tag);
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("store")).unwrap();
+        let (found, staged) = bring_from_engine(&bench.docker, &tag, &store).await.unwrap().unwrap();
+        assert_eq!(found.id.to_string(), id);
+        let stored = staged.commit(&store, &store.lock("test").unwrap(), Some(&tag)).unwrap();
+        assert_eq!((stored.volumes.as_slice(), stored.layers.len()), (["/data".to_owned()].as_slice(), 2));
+        let info = bench.docker.info().await.unwrap();
+        // By its ID, and by the digest that a registry would give its manifest: no archive tells an engine of that.
+        let pins = [ImagePin::Id(found.id), ImagePin::Digest(stored.manifest.digest)];
+        for pin in &pins {
+            let origin = look_for(&bench.docker, &info, Some(&store), &tag, pin).await.unwrap();
+            assert_eq!(origin, Origin::Engine(Box::new(found.clone())));
+        }
+        assert!(bench.docker.remove_image(&tag).await.unwrap());
+        for pin in &pins {
+            let origin = look_for(&bench.docker, &info, Some(&store), &tag, pin).await.unwrap();
+            assert_eq!(origin, Origin::Store(Box::new(stored.clone())));
+        }
+        let wanted = StoredRef { id: found.id, name: tag.clone(), manifest: stored.manifest.digest };
+        let cancel = Cancel::default();
+        // A byte of a layer is flipped: the engine takes nothing.
+        let path = store.blob(&stored.layers[1].digest);
+        let good = fs_err::read(&path).unwrap();
+        let mut bad = good.clone();
+        bad[600] ^= 1;
+        sovai_store::atomic::write(&path, &bad, 0o444).unwrap();
+        let error =
+            load_from_store(&bench.docker, &store, &wanted, &cancel, &NullReporter).await.unwrap_err();
+        assert!(matches!(error, DeployError::Image(ImageError::Digest { .. })), "{error:?}");
+        assert_eq!(bench.docker.image(&id).await.unwrap(), None);
+        sovai_store::atomic::write(&path, &good, 0o444).unwrap();
+        // Whole again, it is loaded, and is the same but for the time of its tag.
+        let events = RecordingReporter::default();
+        load_from_store(&bench.docker, &store, &wanted, &cancel, &events).await.unwrap();
+        assert_eq!(bench.docker.image(&tag).await.unwrap(), Some(found.clone()));
+        assert!(!events.events().is_empty());
+        // Once more does nothing.
+        load_from_store(&bench.docker, &store, &wanted, &cancel, &NullReporter).await.unwrap();
+        // A second time through the engine gives the same image in the store: layers that were not compressed then.
+        let (_, again) = bring_from_engine(&bench.docker, &id, &store).await.unwrap().unwrap();
+        assert_eq!((again.config(), again.manifest()), (found.id.0, stored.manifest.digest));
+        assert!(bench.docker.remove_image(&tag).await.unwrap());
+        assert!(bring_from_engine(&bench.docker, &tag, &store).await.unwrap().is_none());
+    });
+}
+
+#[test]
+fn layers_that_are_compressed_are_loaded_as_they_are() {
+    on_engine("compressed", async |bench: &Bench| {
+        let tag = format!("{}:1", bench.name("image"));
+        let id = build(bench, &tag);
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("store")).unwrap();
+        let (found, staged) = bring_from_engine(&bench.docker, &tag, &store).await.unwrap().unwrap();
+        staged.commit(&store, &store.lock("test").unwrap(), Some(&tag)).unwrap();
+        assert!(bench.docker.remove_image(&tag).await.unwrap());
+        let layout = folder.path().join("layout");
+        let copied = std::process::Command::new("skopeo")
+            .args(["--insecure-policy", "copy", "--quiet", "--dest-compress"])
+            .arg(format!("oci:{}:{tag}", store.root().display()))
+            .arg(format!("oci:{}:{tag}", layout.display()))
+            .output()
+            .expect("skopeo must be installed for this test");
+        assert!(copied.status.success(), "{}", String::from_utf8_lossy(&copied.stderr));
+        let staged = read_layout(&store, &layout, &Wanted::default()).unwrap();
+        let stored = staged.commit(&store, &store.lock("test").unwrap(), Some(&tag)).unwrap();
+        assert!(stored.layers.iter().all(|layer| layer.media_type.ends_with("+gzip")));
+        let wanted = StoredRef { id: found.id, name: tag.clone(), manifest: stored.manifest.digest };
+        let cancel = Cancel::default();
+        load_from_store(&bench.docker, &store, &wanted, &cancel, &NullReporter).await.unwrap();
+        assert_eq!(bench.docker.image(&id).await.unwrap().unwrap().tags, [tag.clone()]);
+        assert!(bench.docker.remove_image(&tag).await.unwrap());
     });
 }
