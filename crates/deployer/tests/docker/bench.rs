@@ -191,3 +191,19 @@ impl Bench {
         self.image.id
     }
 }
+
+/// An image with two layers that the engine made itself, and its ID.
+pub(crate) fn build(bench: &Bench, tag: &str) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    fs_err::write(folder.path().join("file"), bench.name("content")).unwrap();
+    let text = "FROM scratch\nCOPY file /one\nCOPY file /two\nVOLUME /data\nLABEL made=here\n";
+    fs_err::write(folder.path().join("Dockerfile"), text).unwrap();
+    let built = std::process::Command::new("docker")
+        .args(["build", "--quiet", "--tag", tag])
+        .arg(folder.path())
+        .env("DOCKER_BUILDKIT", "0")
+        .output()
+        .unwrap();
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    String::from_utf8(built.stdout).unwrap().trim().to_owned()
+}

@@ -5,7 +5,7 @@
 #[cfg(test)]
 mod bench;
 
-use bench::{ARCH, Bench, on_engine};
+use bench::{ARCH, Bench, build, on_engine};
 use serde_json::json;
 use sovai_core::{NullReporter, RecordingReporter};
 use sovai_deployer::archive::gateway_archive;
@@ -357,22 +357,6 @@ fn removing_what_is_gone_is_no_error() {
         assert!(bench.docker.wait_container(&spec.name).await.is_err());
         assert!(bench.docker.logs(&spec.name, None).await.is_err());
     });
-}
-
-/// An image with two layers that the engine made itself, and its ID.
-fn build(bench: &Bench, tag: &str) -> String {
-    let folder = tempfile::tempdir().unwrap();
-    fs_err::write(folder.path().join("file"), bench.name("content")).unwrap();
-    let text = "FROM scratch\nCOPY file /one\nCOPY file /two\nVOLUME /data\nLABEL made=here\n";
-    fs_err::write(folder.path().join("Dockerfile"), text).unwrap();
-    let built = std::process::Command::new("docker")
-        .args(["build", "--quiet", "--tag", tag])
-        .arg(folder.path())
-        .env("DOCKER_BUILDKIT", "0")
-        .output()
-        .unwrap();
-    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-    String::from_utf8(built.stdout).unwrap().trim().to_owned()
 }
 
 #[test]
