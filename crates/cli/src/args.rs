@@ -2,6 +2,7 @@
 
 mod catalog;
 mod generate;
+mod net;
 mod pull;
 mod signing;
 mod store;
@@ -9,6 +10,7 @@ mod verify;
 
 pub(crate) use catalog::{CatalogArgs, CatalogCommand, InitArgs};
 pub(crate) use generate::{completions, man, man_names, man_pages};
+pub(crate) use net::NetArgs;
 pub(crate) use pull::{PullArgs, PushArgs};
 pub(crate) use signing::{
     ConformanceArgs, ExportArgs, ExportCommand, InspectArgs, KeyKind, KeysArgs, KeysCommand, PolicyArgs,
@@ -117,7 +119,7 @@ pub(crate) enum Command {
     /// Check a manifest: syntax, schema and the rules between fields
     Validate(ValidateArgs),
     /// Resolve sources and images to sizes and digests, into the lock beside the manifest
-    Lock(LockArgs),
+    Lock(Box<LockArgs>),
     /// Bring weights and images into the store
     Pull(Box<PullArgs>),
     /// Publish a stack's models and images to an OCI registry
@@ -181,6 +183,8 @@ pub(crate) struct LockArgs {
     /// Threads that hash [default: one for each CPU]
     #[arg(long, value_name = "N", value_parser = threads)]
     pub(crate) threads: Option<NonZeroUsize>,
+    #[command(flatten)]
+    pub(crate) net: NetArgs,
 }
 
 #[derive(Debug, Args)]
@@ -380,7 +384,7 @@ fn after_help() -> String {
     }
     text.push_str(
         "\nSettings, strongest first: a flag, a variable (SOVAI_STORE, SOVAI_HOST, SOVAI_OUTPUT, SOVAI_PROGRESS, \
-         SOVAI_OFFLINE, SOVAI_THREADS), sovai.toml in the working folder, $XDG_CONFIG_HOME/sovai/sovai.toml.",
+         SOVAI_OFFLINE, SOVAI_THREADS, SOVAI_REGISTRY, SOVAI_CA_CERT), sovai.toml in the working folder, $XDG_CONFIG_HOME/sovai/sovai.toml.",
     );
     text
 }

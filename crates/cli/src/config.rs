@@ -7,6 +7,7 @@ use crate::input::read_bounded;
 use crate::output::{Form, Talk, safe_line};
 use serde::Deserialize;
 use serde::de::IntoDeserializer as _;
+use sovai_core::is_registry_host;
 use sovai_deployer::docker::DEFAULT_HOST;
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
@@ -17,7 +18,7 @@ const FILE: &str = "sovai.toml";
 /// A configuration is a few lines.
 const MAX_BYTES: usize = 64 << 10;
 /// Keys of a configuration file.
-const KEYS: [&str; 6] = ["host", "offline", "output", "progress", "store", "threads"];
+const KEYS: [&str; 8] = ["ca-cert", "host", "offline", "output", "progress", "registry", "store", "threads"];
 /// More hashing threads than any host has use for are a slip of the keyboard.
 const MAX_THREADS: usize = 1024;
 
@@ -40,6 +41,10 @@ pub(crate) struct Settings {
     pub(crate) yes: bool,
     /// Hashing threads; `None`: one for each CPU.
     pub(crate) threads: Option<NonZeroUsize>,
+    /// The registry of images whose names have none, as `HOST[:PORT]`.
+    pub(crate) registry: Option<String>,
+    /// Further certificate authorities, PEM files.
+    pub(crate) ca_certs: Vec<PathBuf>,
 }
 
 impl Settings {
@@ -70,6 +75,8 @@ struct Layer {
     progress: Option<ProgressMode>,
     offline: Option<bool>,
     threads: Option<NonZeroUsize>,
+    registry: Option<String>,
+    ca_certs: Option<Vec<PathBuf>>,
 }
 
 impl Layer {
@@ -81,6 +88,8 @@ impl Layer {
             progress: self.progress.or(weaker.progress),
             offline: self.offline.or(weaker.offline),
             threads: self.threads.or(weaker.threads),
+            registry: self.registry.or(weaker.registry),
+            ca_certs: self.ca_certs.or(weaker.ca_certs),
         }
     }
 }
@@ -93,7 +102,7 @@ pub(crate) fn load(flags: &GlobalArgs, around: &Surroundings<'_>) -> Result<Sett
         output: flags.output,
         progress: flags.progress,
         offline: flags.offline.then_some(true),
-        threads: None,
+        ..Layer::default()
     };
     layer = layer.or(from_variables(around)?);
     let user = absolute_var(around, "XDG_CONFIG_HOME")
@@ -122,6 +131,8 @@ pub(crate) fn load(flags: &GlobalArgs, around: &Surroundings<'_>) -> Result<Sett
         offline: layer.offline.unwrap_or(false),
         yes: flags.yes,
         threads: layer.threads,
+        registry: layer.registry,
+        ca_certs: layer.ca_certs.unwrap_or_default(),
     })
 }
 
@@ -154,6 +165,9 @@ fn from_variables(around: &Surroundings<'_>) -> Result<Layer, CliError> {
     let mut layer = Layer {
         store: (around.var)("SOVAI_STORE").filter(|path| !path.is_empty()).map(|path| around.cwd.join(path)),
         host: text_var(around, "SOVAI_HOST")?,
+        ca_certs: (around.var)("SOVAI_CA_CERT")
+            .filter(|paths| !paths.is_empty())
+            .map(|paths| std::env::split_paths(&paths).map(|path| around.cwd.join(path)).collect()),
         ..Layer::default()
     };
     if let Some(text) = text_var(around, "SOVAI_OUTPUT")? {
@@ -170,6 +184,10 @@ fn from_variables(around: &Surroundings<'_>) -> Result<Layer, CliError> {
             "0" | "false" | "no" => false,
             _ => return Err(wrong("SOVAI_OFFLINE", &text, "1, true, yes, 0, false or no")),
         });
+    }
+    if let Some(text) = text_var(around, "SOVAI_REGISTRY")? {
+        let value = Some(text.clone()).filter(|host| is_registry_host(host));
+        layer.registry = Some(value.ok_or_else(|| wrong("SOVAI_REGISTRY", &text, "HOST or HOST:PORT"))?);
     }
     if let Some(text) = text_var(around, "SOVAI_THREADS")? {
         let value = text.parse().ok().and_then(threads);
@@ -212,6 +230,20 @@ fn from_file(folder: &Path) -> Result<Layer, CliError> {
             }
             ("offline", toml::Value::Boolean(value)) => layer.offline = Some(*value),
             ("offline", _) => return Err(wrong("true or false")),
+            ("registry", toml::Value::String(text)) if is_registry_host(text) => {
+                layer.registry = Some(text.clone());
+            }
+            ("registry", _) => return Err(wrong("HOST or HOST:PORT in quotes")),
+            ("ca-cert", value) => {
+                let texts = match value {
+                    toml::Value::String(text) => Some(vec![text.as_str()]),
+                    toml::Value::Array(list) => list.iter().map(toml::Value::as_str).collect(),
+                    _ => None,
+                };
+                let texts = texts.filter(|texts| !texts.iter().any(|text| text.is_empty()));
+                let texts = texts.ok_or_else(|| wrong("a path in quotes, or a list of them"))?;
+                layer.ca_certs = Some(texts.into_iter().map(|text| folder.join(text)).collect());
+            }
             ("threads", value) => {
                 let value = value.as_integer().and_then(|n| threads(usize::try_from(n).ok()?));
                 layer.threads = Some(value.ok_or_else(|| wrong(&thread_range()))?);

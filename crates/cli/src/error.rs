@@ -2,6 +2,7 @@
 
 mod deploy;
 mod from;
+mod net;
 mod trust;
 
 pub(crate) use from::as_data;

@@ -16,6 +16,7 @@ mod input;
 mod judge;
 mod keys;
 mod manifest;
+mod net;
 mod output;
 mod policy;
 mod reading;

@@ -150,6 +150,13 @@ fn patterns(node: &Node, source: &Source, sink: &mut Sink<'_>) {
                 "the source is one file, so there is nothing to choose",
                 "delete it, or end the source in `/` if it is a folder".to_owned(),
             );
+        } else if matches!(source, Source::File(_)) {
+            sink.error_hint(
+                "SOV0066",
+                &entry.key_span,
+                "a folder on this host is taken whole",
+                "delete it, and bring the files that are meant into a folder of their own".to_owned(),
+            );
         } else if node.entry("files").is_some() {
             sink.error_hint(
                 "SOV0066",

@@ -22,7 +22,7 @@ pub struct Lock {
 pub struct LockedModel {
     /// The commit at a hub, or the digest (`sha256:...`) of the model's manifest in a registry.
     pub revision: Option<String>,
-    /// The manifest's licence, else the one that the source states.
+    /// The licence that the source states, in its words; where it states none, the manifest's.
     pub license: Option<String>,
     /// The files with the licence's text, sorted by path.
     pub license_files: Vec<LicenseFile>,

@@ -20,7 +20,7 @@ pub use error::SourceError;
 pub use fetch::{FetchOptions, Fetched, FetchedFile, Job, fetch};
 pub use resolve::{
     Basis, Change, Changed, Drift, Moved, Now, ResolveOptions, ResolvedFile, ResolvedModel, Verdict, drift,
-    resolve,
+    is_license_file, resolve,
 };
 pub use select::Selection;
 pub use source::{Body, BoxFuture, ByteRange, ListedFile, Listing, Source, Wanted};

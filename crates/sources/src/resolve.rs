@@ -9,9 +9,10 @@ use crate::{ListedFile, Selection, Source, SourceError};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use globset::{GlobSet, GlobSetBuilder};
 use hash::{Progress, hash_file};
-use sovai_core::{Event, EventKind, FilePin, Reporter, Step};
+use sovai_core::{Event, EventKind, FilePin, RelPath, Reporter, Step};
 use sovai_http::Retry;
 use std::num::NonZeroUsize;
+use std::sync::LazyLock;
 
 /// Names of files with a licence's text, in lower case, as globs over the file's name: those that the catalogue's models
 /// have (`LICENSE`, `LICENSE-MODEL`, `LICENSE-CODE`, `MODEL_LICENSE`, `LICENSE.md`), and the customary ones.
@@ -131,12 +132,8 @@ pub async fn resolve(
             },
         });
     }
-    let names = license_names();
-    let license_files = files
-        .iter()
-        .filter(|file| names.is_match(file.pin.path.file_name().to_lowercase()))
-        .map(|file| file.pin.clone())
-        .collect();
+    let license_files =
+        files.iter().filter(|file| is_license_file(&file.pin.path)).map(|file| file.pin.clone()).collect();
     let message = match read {
         0 => format!("{} files, all with a digest of the source", files.len()),
         _ => format!("{} files, {read} of them hashed here", files.len()),
@@ -148,6 +145,12 @@ pub async fn resolve(
 /// Whether the list says all that a lock needs.
 const fn is_known(file: &ListedFile) -> bool {
     file.size.is_some() && file.sha256.is_some()
+}
+
+/// Whether a file bears a licence's text, by its name.
+pub fn is_license_file(path: &RelPath) -> bool {
+    static NAMES: LazyLock<GlobSet> = LazyLock::new(license_names);
+    NAMES.is_match(path.file_name().to_lowercase())
 }
 
 fn license_names() -> GlobSet {

@@ -42,8 +42,15 @@ pub(crate) fn run(args: &TrustArgs, ctx: &Ctx) -> Result<Exit, CliError> {
 }
 
 /// Seconds since 1970, as the system's clock says.
-fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
+}
+
+/// The name of this host, as the kernel has it.
+pub(crate) fn place() -> String {
+    let name = fs_err::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = name.trim();
+    if name.is_empty() { "unknown".to_owned() } else { name.to_owned() }
 }
 
 const fn role_of(role: RoleArg) -> Role {

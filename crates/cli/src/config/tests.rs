@@ -106,7 +106,7 @@ fn a_wrong_file_is_exit_3_and_says_where() {
         (
             "zzzzzz = 1",
             "unknown key `zzzzzz`",
-            Some("the keys are host, offline, output, progress, store, threads"),
+            Some("the keys are ca-cert, host, offline, output, progress, registry, store, threads"),
         ),
         ("output = 'xml'", "`output`: expected \"text\" or \"json\", found `\"xml\"`", None),
         ("threads = 0", "`threads`: expected a number from 1 to 1024, found `0`", None),
@@ -153,4 +153,20 @@ fn a_wrong_variable_is_exit_2_and_an_empty_one_is_unset() {
         world.var(name, "");
         assert!(world.load("").is_ok());
     }
+}
+
+#[test]
+fn a_registry_and_authorities_come_from_files_and_variables() {
+    let mut world = World::new();
+    assert_eq!(world.load("").unwrap().registry, None);
+    world.file("work/sovai.toml", "registry = 'registry.example:5000'\nca-cert = ['a.pem', '/b.pem']");
+    let settings = world.load("").unwrap();
+    assert_eq!(settings.registry.as_deref(), Some("registry.example:5000"));
+    assert_eq!(settings.ca_certs, [world.path("work/a.pem"), PathBuf::from("/b.pem")]);
+    world.var("SOVAI_REGISTRY", "other.example").var("SOVAI_CA_CERT", "/c.pem:/d.pem");
+    let settings = world.load("").unwrap();
+    assert_eq!(settings.registry.as_deref(), Some("other.example"));
+    assert_eq!(settings.ca_certs, [PathBuf::from("/c.pem"), PathBuf::from("/d.pem")]);
+    world.var("SOVAI_REGISTRY", "https://other.example/");
+    assert!(world.error().message().contains("SOVAI_REGISTRY: expected HOST or HOST:PORT"));
 }

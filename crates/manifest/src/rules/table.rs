@@ -371,7 +371,7 @@ static RULES: [Rule; 81] = [
     rule(
         "SOV0066",
         "Patterns choose among many files that the lock lists",
-        "Not with a source of one file, not beside `files`, at most 64 in a list.",
+        "Not with a source of one file or a folder on this host, not beside `files`, at most 64 in a list.",
         Example::Model("source: file:./weights/model.gguf\nexclude: ['*.bin']\n"),
     ),
     rule(

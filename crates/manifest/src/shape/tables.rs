@@ -364,7 +364,7 @@ static LOCKED_MODEL: Object = Object {
         optional(
             "license",
             one(Format::Text),
-            "The licence: the manifest's, else the one that the source states.",
+            "The licence that the source states, in its words; where it states none, the manifest's.",
         ),
         optional(
             "licenseFiles",

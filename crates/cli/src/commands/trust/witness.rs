@@ -1,6 +1,6 @@
 //! `sovai trust witness`: what was seen at a source goes into the evidence log.
 
-use super::now;
+use super::{now, place};
 use crate::args::ReadingArgs;
 use crate::ctx::Ctx;
 use crate::error::CliError;
@@ -107,11 +107,4 @@ fn refused(seen: &Path, error: &ListingError) -> CliError {
     CliError::new(Exit::Refused, format!("list of digests {shown} is refused"))
         .source(error)
         .hint("docs/trust.md says which lists are read")
-}
-
-/// The name of this host, as the kernel has it.
-fn place() -> String {
-    let name = fs_err::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let name = name.trim();
-    if name.is_empty() { "unknown".to_owned() } else { name.to_owned() }
 }

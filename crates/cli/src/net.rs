@@ -1,0 +1,96 @@
+//! Reaching outside: one HTTP client, sources of models and registries of images, by the settings of a run.
+//!
+//! With `--offline` nothing here is made: whoever asks for it gets the reason instead.
+
+use crate::args::NetArgs;
+use crate::ctx::Ctx;
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::output::safe_line;
+use sovai_core::{Platform, Reference};
+use sovai_http::{Client, Env, Options, Retry};
+use sovai_manifest::Source;
+use sovai_registry::{Credentials, Registry};
+use sovai_sources::adapters::{self, Surroundings};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+/// What reaches outside.
+#[derive(Debug)]
+pub(crate) struct Net {
+    surroundings: Surroundings,
+    /// The registry of images whose names begin with none.
+    registry: Option<String>,
+    /// Requests at once.
+    pub(crate) jobs: NonZeroUsize,
+}
+
+impl Net {
+    /// Makes the client. `what` says what it is needed for, should this run be offline.
+    pub(crate) fn new(args: &NetArgs, what: &str, ctx: &Ctx) -> Result<Self, CliError> {
+        if ctx.settings.offline {
+            return Err(CliError::new(Exit::Unreachable, format!("{what}: this run is offline"))
+                .hint("run it without --offline (SOVAI_OFFLINE, `offline` in sovai.toml) where the source can be reached"));
+        }
+        let ca_certs = if args.ca_cert.is_empty() { &ctx.settings.ca_certs } else { &args.ca_cert };
+        let options = Options { ca_certs: ca_certs.clone(), ..Options::default() };
+        let env = Env::new(|name| std::env::var(name).ok());
+        let http = Client::new(&options)?;
+        Ok(Self {
+            surroundings: Surroundings { http, env, retry: Retry::default() },
+            registry: args.registry.clone().or_else(|| ctx.settings.registry.clone()),
+            jobs: args.jobs,
+        })
+    }
+
+    /// What a remote source's adapter is made of.
+    pub(crate) fn source(&self, source: &Source) -> Result<Arc<dyn sovai_sources::Source>, CliError> {
+        match source {
+            Source::Remote { scheme, rest } => Ok(adapters::open(scheme, rest, &self.surroundings)?),
+            Source::File(path) => {
+                Err(CliError::new(Exit::Internal, format!("{} is no remote source", path.display())))
+            }
+        }
+    }
+
+    /// The registry of a reference with a host.
+    pub(crate) fn registry(&self, reference: &Reference) -> Result<Registry, CliError> {
+        let credentials = Credentials::of_user(&self.surroundings.env);
+        Ok(Registry::of(self.surroundings.http.clone(), reference, credentials)?)
+    }
+
+    /// An image's reference with a host: its own, else that of the settings.
+    pub(crate) fn reference(&self, name: &str) -> Result<Reference, CliError> {
+        let reference = parse(name)?;
+        if reference.host().is_some() {
+            return Ok(reference);
+        }
+        let Some(host) = &self.registry else {
+            return Err(CliError::new(
+                Exit::Unreachable,
+                format!("image {}: its name begins with no registry, and none is set", safe_line(name)),
+            )
+            .hint("name the registry with --registry HOST, SOVAI_REGISTRY or `registry` in sovai.toml, or write it in front of the name")
+            .hint("or load the image into the container engine"));
+        };
+        let text = format!("{host}/{name}");
+        reference.or_host(host).map_err(|error| {
+            CliError::new(Exit::Usage, format!("`{}` is no reference", safe_line(&text))).source(&error)
+        })
+    }
+}
+
+/// A reference as the manifest or a person wrote it.
+pub(crate) fn parse(text: &str) -> Result<Reference, CliError> {
+    Reference::new(text).map_err(|error| {
+        CliError::new(Exit::Usage, format!("`{}` is no reference", safe_line(text))).source(&error)
+    })
+}
+
+/// The platform that is wanted of an image: the manifest's, else this host's.
+pub(crate) fn platform(wanted: Option<&str>) -> Result<Platform, CliError> {
+    wanted.map_or_else(
+        || Ok(Platform::host()),
+        |text| text.parse().map_err(|error| CliError::wrap(Exit::Invalid, &error)),
+    )
+}
