@@ -162,18 +162,18 @@ fn what_cannot_be_reached_is_exit_6_with_a_hint() {
     --- stderr
     error: image example/engine:1 is not in the container engine at unix://[ROOT]/engine.sock
 
-    hint: build or load it there first; sovai never pulls an image by itself
+    hint: build or load it there first, or name its registry: in front of its name, or with --registry HOST
     ");
 
     let remote = manifest("", FILES, IMAGE_PIN).replace("file:./weights/m.gguf", "hf:org/model");
     env.write("remote.yaml", remote);
-    insta::assert_snapshot!(env.run("lock remote.yaml"), @r"
+    insta::assert_snapshot!(env.run("--offline lock remote.yaml"), @r"
     exit 6
     --- stdout
     --- stderr
-    error: model assistant: source hf:org/model: `hf:` is not supported yet in this version
+    error: model assistant: source hf:org/model is not on this host: this run is offline
 
-    hint: bring the files to this host and name their folder: `source: file:PATH`
+    hint: run it without --offline (SOVAI_OFFLINE, `offline` in sovai.toml) where the source can be reached
     ");
 
     env.write("gone.yaml", manifest("", "", IMAGE_PIN));

@@ -14,6 +14,7 @@ mod gateway;
 mod init;
 mod inspect;
 mod lock;
+mod lock_remote;
 mod operate;
 mod output;
 mod policy;
