@@ -193,7 +193,7 @@ impl Bench {
 }
 
 /// An image with two layers that the engine made itself, and its ID.
-pub(crate) fn build(bench: &Bench, tag: &str) -> String {
+pub(crate) fn build_image(bench: &Bench, tag: &str) -> String {
     let folder = tempfile::tempdir().unwrap();
     fs_err::write(folder.path().join("file"), bench.name("content")).unwrap();
     let text = "FROM scratch\nCOPY file /one\nCOPY file /two\nVOLUME /data\nLABEL made=here\n";

@@ -5,7 +5,7 @@
 #[cfg(test)]
 mod bench;
 
-use bench::{ARCH, Bench, build, on_engine};
+use bench::{ARCH, Bench, build_image, on_engine};
 use serde_json::json;
 use sovai_core::{NullReporter, RecordingReporter};
 use sovai_deployer::archive::gateway_archive;
@@ -363,7 +363,7 @@ fn removing_what_is_gone_is_no_error() {
 fn an_image_goes_from_the_engine_through_the_store_and_back_with_its_id() {
     on_engine("images", async |bench: &Bench| {
         let tag = format!("{}:1", bench.name("image"));
-        let id = build(bench, &tag);
+        let id = build_image(bench, &tag);
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("store")).unwrap();
         let (found, staged) = bring_from_engine(&bench.docker, &tag, &store).await.unwrap().unwrap();
@@ -414,7 +414,7 @@ fn an_image_goes_from_the_engine_through_the_store_and_back_with_its_id() {
 fn layers_that_are_compressed_are_loaded_as_they_are() {
     on_engine("compressed", async |bench: &Bench| {
         let tag = format!("{}:1", bench.name("image"));
-        let id = build(bench, &tag);
+        let id = build_image(bench, &tag);
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("store")).unwrap();
         let (found, staged) = bring_from_engine(&bench.docker, &tag, &store).await.unwrap().unwrap();
@@ -434,7 +434,7 @@ fn layers_that_are_compressed_are_loaded_as_they_are() {
         let wanted = StoredRef { id: found.id, name: tag.clone(), manifest: stored.manifest.digest };
         let cancel = Cancel::default();
         load_from_store(&bench.docker, &store, &wanted, &cancel, &NullReporter).await.unwrap();
-        assert_eq!(bench.docker.image(&id).await.unwrap().unwrap().tags, [tag.clone()]);
+        assert_eq!(bench.docker.image(&id).await.unwrap().unwrap().tags, std::slice::from_ref(&tag));
         assert!(bench.docker.remove_image(&tag).await.unwrap());
     });
 }
