@@ -95,8 +95,11 @@ impl Upload<'_> {
                 self.sent.store(self.blob.size, Ordering::Relaxed);
                 return Ok(Arrival::Mounted);
             };
-            session = Some(begun);
             chunk = chunk.max(least.min(MOST_CHUNK));
+            if self.blob.size > chunk {
+                memory.keep(begun.location.as_str());
+            }
+            session = Some(begun);
         }
         self.send(&what, &content, &memory, session, chunk).await?;
         memory.forget();
@@ -178,8 +181,10 @@ impl Upload<'_> {
             self.progress.note(format!("{error}; again in {:.1} s", wait.as_secs_f64()));
             tokio::time::sleep(wait).await;
             let Some(known) = &session else { continue };
+            let refused = error.status() == Some(StatusCode::RANGE_NOT_SATISFIABLE);
             match self.ask(what, &known.location).await {
-                Ok(Some(next)) => {
+                // What it says of the upload and what it takes differ: `0-0` is no byte, or one.
+                Ok(Some(next)) if !(refused && next.offset == known.offset) => {
                     if next.offset > known.offset {
                         failures = 0;
                     }
@@ -188,13 +193,13 @@ impl Upload<'_> {
                 }
                 // The answer to the last request may be all that was lost.
                 Ok(None) if self.exists(what).await.unwrap_or(false) => return Ok(()),
-                Ok(None) => {
+                Ok(_) => {
+                    memory.forget();
+                    session = None;
                     lost += 1;
                     if lost >= retry.tries {
                         return Err(error);
                     }
-                    memory.forget();
-                    session = None;
                 }
                 // Asked again after the next failure.
                 Err(error) if may_help(&error) => {}

@@ -53,12 +53,17 @@ impl Debian {
             .spawn()
             .expect("docker-registry, of the package of that name");
         let registry = Self { child, host, dir };
+        registry.wait("log");
+        registry
+    }
+
+    /// Until it takes connections.
+    fn wait(&self, log: &str) {
         let deadline = Instant::now() + Duration::from_secs(30);
-        while TcpStream::connect(&registry.host).is_err() {
-            assert!(Instant::now() < deadline, "{}", fs_err::read_to_string(registry.path("log")).unwrap());
+        while TcpStream::connect(&self.host).is_err() {
+            assert!(Instant::now() < deadline, "{}", fs_err::read_to_string(self.path(log)).unwrap());
             std::thread::sleep(Duration::from_millis(20));
         }
-        registry
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -101,4 +106,32 @@ fn certificates(dir: &Path) {
     openssl(
         "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile names -out server.pem",
     );
+}
+
+/// nginx before a registry, with what it does where nothing is said: whole requests are taken before they are passed on.
+pub(crate) fn nginx(registry: &str) -> Debian {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let host = format!("127.0.0.1:{}", free_port());
+    let mut paths = String::new();
+    for kind in ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"] {
+        writeln!(paths, "{kind}_temp_path {};", at(kind)).unwrap();
+    }
+    let config = format!(
+        "daemon off; master_process off; pid {}; error_log {} warn;\nevents {{}}\nhttp {{\n{paths}\
+         log_format short '$request_method $uri $status'; access_log {} short;\n\
+         server {{ listen {host}; location / {{ proxy_pass http://{registry}; proxy_set_header Host $http_host; }} }}\n}}\n",
+        at("pid"),
+        at("error.log"),
+        at("access.log")
+    );
+    fs_err::write(at("nginx.conf"), config).unwrap();
+    let child = Command::new("nginx")
+        .args(["-p", &at(""), "-e", &at("error.log"), "-c", &at("nginx.conf")])
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("nginx, of the package of that name");
+    let proxy = Debian { child, host, dir };
+    proxy.wait("error.log");
+    proxy
 }
