@@ -219,6 +219,13 @@ impl Contents {
         let what = format!("the archive's `{}`", image.config.escape_debug());
         let document = |fault| ImageError::Document { what: what.clone(), fault };
         let piece = self.piece_of(&image.config)?;
+        // Docker names this file by its digest: then that is held to.
+        let name = image.config.rsplit('/').next().unwrap_or_default();
+        if let Ok(expected) = Sha256::from_hex(name.strip_suffix(".json").unwrap_or(name))
+            && expected != piece.digest
+        {
+            return Err(ImageError::Digest { what, expected, found: piece.digest });
+        }
         let long = || document(ImageFault::TooLong(piece.size));
         let config = ImageConfig::parse(&piece.document()?.ok_or_else(long)?).map_err(document)?;
         let paths = image.layers.as_deref().unwrap_or_default();

@@ -265,3 +265,44 @@ fn of_several_images_the_named_one_is_taken() {
     assert!(error.to_string().contains("linux/arm64"), "{error}");
     assert_eq!(fs_err::read_dir(store.root().join("tmp")).unwrap().count(), 0);
 }
+
+#[test]
+fn a_flipped_byte_anywhere_is_refused_or_changes_nothing_of_the_image() {
+    let layers = [layer("a", b"one")];
+    let good = archive(&docker("a:1", &[&layers[0]]));
+    let (_dir, store) = store();
+    let expected = read(&store, &docker("a:1", &[&layers[0]])).unwrap();
+    let (mut refused, mut taken) = (0, 0);
+    for at in 0..good.len() {
+        for bit in [0x01, 0x20, 0x80] {
+            let mut bytes = good.clone();
+            bytes[at] ^= bit;
+            match read_archive(&store, bytes.as_slice(), &Wanted::default()) {
+                // Padding, times, owners, the name of a tag.
+                Ok(image) => {
+                    assert_eq!((image.config(), image.manifest()), (expected.config(), expected.manifest()));
+                    taken += 1;
+                }
+                Err(_) => refused += 1,
+            }
+        }
+    }
+    assert!(refused > 1000 && taken > 1000, "{refused} {taken}");
+    assert_empty(&store);
+}
+
+#[test]
+fn a_configuration_that_is_named_by_a_digest_has_it() {
+    let one = layer("a", b"one");
+    let mut entries = docker("a:1", &[&one]);
+    let other = config("arm64", &[&one]);
+    for entry in &mut entries {
+        if let Entry::File(name, bytes) = entry
+            && name.len() == 64 + ".json".len()
+        {
+            bytes.clone_from(&other);
+        }
+    }
+    let error = fault(&entries);
+    assert!(matches!(error, ImageError::Digest { found, .. } if found == sha(&other)), "{error}");
+}

@@ -180,3 +180,43 @@ fn models_and_signatures_beside_an_image_are_no_images() {
     let staged = read_layout(&store, dir.path(), &Wanted::default()).unwrap();
     assert_eq!(staged.config(), sha(&image.config));
 }
+
+#[test]
+fn an_image_in_dockers_own_words_is_kept_as_it_is() {
+    let (dir, store) = store();
+    let plain = layer("a", b"content");
+    let (config, packed) = (config("amd64", &[&plain]), gzip(&plain));
+    let manifest_type = "application/vnd.docker.distribution.manifest.v2+json";
+    let manifest = json!({
+        "schemaVersion": 2, "mediaType": manifest_type,
+        "config": descriptor("application/vnd.docker.container.image.v1+json", &config),
+        "layers": [descriptor("application/vnd.docker.image.rootfs.diff.tar.gzip", &packed)],
+    })
+    .to_string()
+    .into_bytes();
+    let list = json!({
+        "schemaVersion": 2, "mediaType": "application/vnd.docker.distribution.manifest.list.v2+json",
+        "manifests": [descriptor(manifest_type, &manifest)],
+    })
+    .to_string()
+    .into_bytes();
+    let list_type = "application/vnd.docker.distribution.manifest.list.v2+json";
+    let folder = dir.path().join("layout");
+    layout(
+        &folder,
+        &[&manifest, &config, &packed, &list],
+        &index(&[named(descriptor(list_type, &list), "a:1")]),
+    );
+    let staged = read_layout(&store, &folder, &wanted("a:1")).unwrap();
+    let stored = commit(&store, staged, "a:1");
+    assert_eq!((stored.manifest.digest, stored.config.digest), (sha(&manifest), sha(&config)));
+    assert_eq!(
+        (stored.manifest.media_type.as_str(), stored.indexes.as_slice()),
+        (manifest_type, [sha(&list)].as_slice())
+    );
+    let mut archive = Vec::new();
+    crate::write_docker_archive(&store, &stored, &crate::Tags::of(["a:1"]), &mut archive).unwrap();
+    let (_dir, other) = super::support::store();
+    let read = crate::read_archive(&other, archive.as_slice(), &wanted("a:1")).unwrap();
+    assert_eq!((read.manifest(), read.config()), (sha(&manifest), sha(&config)));
+}
