@@ -4,17 +4,20 @@ use crate::server::{Server, answer};
 use crate::{block_on, client, get};
 use std::process::Command;
 
-/// Run by the tests below with variables set; asks for an address that only a proxy could reach.
+/// Says what the child asks for; without it there is nothing to do.
+const URL: &str = "SOVAI_TEST_URL";
+
+/// Run by the test below as a process of its own, with variables set; asks for an address that only a proxy could reach.
 #[test]
-#[ignore = "the child of other tests"]
 fn child() {
-    let url = std::env::var("SOVAI_TEST_URL").unwrap();
-    drop(block_on(client().send(get(&url))));
+    if let Ok(url) = std::env::var(URL) {
+        drop(block_on(client().send(get(&url))));
+    }
 }
 
 fn ask(url: &str, variables: &[(&str, &str)]) {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", "proxy::child", "--ignored"]).env("SOVAI_TEST_URL", url);
+    command.args(["--exact", "proxy::child"]).env(URL, url);
     for name in [
         "HTTPS_PROXY",
         "https_proxy",
