@@ -8,7 +8,7 @@ use sovai_policy::{
     CodeFact, FileFact, ImageFact, LicenseFact, ModelFacts, ProblemFact, Subject, TemplateFact, UnseenFact,
 };
 use sovai_verifier::{CARD, Examination, Options, Scope, VerifyError, examine_scope, model_card};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// Which files of a model have a digest that somebody pinned or signed.
@@ -70,6 +70,32 @@ pub(crate) fn declared(name: &Name, model: &Model, locked: Option<&LockedModel>)
         lineage: model.lineage.clone().unwrap_or_default(),
         ..ModelFacts::new(Subject::Model(name.as_str().to_owned()))
     }
+}
+
+/// The revision that a level is judged by, and whether the pins are those that a hub listed for it.
+///
+/// The word is the lock's: its files came from this very source, at a full commit, which `sovai lock` writes only when it
+/// took them from the hub's list. Whoever can write the lock can write that; but he could write the manifest as well.
+pub(crate) fn at_hub<'a>(
+    model: Option<&'a Model>,
+    locked: Option<&'a LockedModel>,
+    pins: &[FilePin],
+) -> (Option<&'a str>, bool) {
+    let wanted = model.and_then(Model::wanted_revision);
+    let (Some(model), Some(locked)) = (model, locked) else { return (wanted, false) };
+    let Some(commit) = locked.revision.as_deref() else { return (wanted, false) };
+    let origin = model.source.to_string();
+    let is_commit = commit.len() == 40 && commit.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let by_path: BTreeMap<_, _> = locked.files.iter().map(|file| (&file.path, file)).collect();
+    let listed = model.source.is_hub()
+        && is_commit
+        && !pins.is_empty()
+        && pins.iter().all(|pin| {
+            by_path.get(&pin.path).is_some_and(|file| {
+                file.source == origin && file.sha256 == pin.sha256 && file.size == pin.size
+            })
+        });
+    if listed { (Some(commit), true) } else { (wanted.or(Some(commit)), false) }
 }
 
 /// The images of a manifest's services, each once, by name.

@@ -73,6 +73,8 @@ pub(crate) struct ModelInput<'a> {
     pub(crate) signatures: &'a [Verdict],
     /// The revision that the manifest or its lock names.
     pub(crate) revision: Option<&'a str>,
+    /// Whether the pins are those that a hub listed for that revision.
+    pub(crate) resolved_at_hub: bool,
     /// Git's ids of files, from the same bytes.
     pub(crate) git_blobs: &'a BTreeMap<RelPath, GitBlob>,
 }
@@ -210,8 +212,7 @@ impl Judge {
             publisher: declared.publisher.as_deref(),
             source: declared.source.as_deref(),
             revision: input.revision,
-            // Sources of this version lie on this host: no lock was made from a hub's own list.
-            resolved_at_hub: false,
+            resolved_at_hub: input.resolved_at_hub,
             signatures: &signed,
             witnesses: &self.witnesses,
             sources: self.sources,
@@ -257,9 +258,7 @@ impl Judge {
         let examination = pinned.examine(folder, true, options)?;
         let signatures = self.signatures(file, name, pins, compat);
         let git_blobs = self.git_blobs(folder, pins, options, reporter)?;
-        let revision = model
-            .and_then(|model| model.revision.as_deref())
-            .or_else(|| locked.and_then(|locked| locked.revision.as_deref()));
+        let (revision, resolved_at_hub) = facts::at_hub(model, locked, pins);
         let declared = match model {
             Some(model) => facts::declared(name, model, locked),
             None => ModelFacts::new(Subject::Model(name.as_str().to_owned())),
@@ -275,6 +274,7 @@ impl Judge {
             unsigned: &[],
             signatures: &signatures,
             revision,
+            resolved_at_hub,
             git_blobs: &git_blobs,
         };
         let judgement = self.model(declared, &input);

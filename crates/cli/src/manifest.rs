@@ -5,8 +5,9 @@ use crate::exit::Exit;
 use crate::input::read_bounded;
 use crate::output::{Printer, safe_line};
 use serde_json::{Value, json};
-use sovai_core::Name;
+use sovai_core::{FilePin, Name};
 use sovai_manifest::{Color, Diagnostic, Lock, MAX_BYTES, MAX_LOCK_BYTES, Manifest, Severity, Source};
+use sovai_store::model_manifest;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
@@ -79,18 +80,37 @@ impl ManifestFile {
         self.path.parent().unwrap_or(Path::new("")).join(path)
     }
 
-    /// Where a model's bytes are on this host. Other sources than `file:` cannot be read yet.
+    /// Where a model's bytes are to be read on this host: its `file:` source, else the store's copy (`store` is the store's
+    /// folder), which `sovai pull` makes.
+    pub(crate) fn place(
+        &self,
+        name: &Name,
+        pins: &[FilePin],
+        store: Option<&Path>,
+    ) -> Result<PathBuf, CliError> {
+        if let Some(Source::File(path)) = self.manifest.models.get(name).map(|model| &model.source) {
+            return Ok(self.resolve(path));
+        }
+        let tree = store.map(|store| sovai_store::tree_path(store, &model_manifest(pins).1));
+        tree.filter(|tree| tree.is_dir()).ok_or_else(|| self.not_pulled(name))
+    }
+
+    /// The error of a model whose source is not on this host, and which the store lacks.
+    pub(crate) fn not_pulled(&self, name: &Name) -> CliError {
+        let source = self.manifest.models.get(name).map(|model| model.source.to_string()).unwrap_or_default();
+        let manifest = safe_line(&self.path.display().to_string());
+        CliError::new(
+            Exit::Unreachable,
+            format!("model {name} from {} is not in the store", safe_line(&source)),
+        )
+        .hint(format!("bring it in: sovai pull {manifest}"))
+    }
+
+    /// Where a model's bytes are, of a `file:` source.
     pub(crate) fn local_source(&self, name: &Name) -> Result<PathBuf, CliError> {
         match self.manifest.models.get(name).map(|model| &model.source) {
             Some(Source::File(path)) => Ok(self.resolve(path)),
-            Some(source @ Source::Remote { scheme, .. }) => Err(CliError::new(
-                Exit::Unreachable,
-                format!(
-                    "model {name}: source {}: `{scheme}:` is not supported yet in this version",
-                    safe_line(&source.to_string())
-                ),
-            )
-            .hint("bring the files to this host and name their folder: `source: file:PATH`")),
+            Some(Source::Remote { .. }) => Err(self.not_pulled(name)),
             None => Err(CliError::new(Exit::Internal, format!("model {name} is not in the manifest"))),
         }
     }

@@ -13,6 +13,7 @@ use sovai_manifest::Source;
 use sovai_registry::{Credentials, Registry};
 use sovai_sources::adapters::{self, Surroundings};
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::sync::Arc;
 
 /// What reaches outside.
@@ -51,6 +52,19 @@ impl Net {
                 Err(CliError::new(Exit::Internal, format!("{} is no remote source", path.display())))
             }
         }
+    }
+
+    /// The blobs of a repository, by digest.
+    pub(crate) fn blobs(&self, reference: &Reference) -> Result<Arc<dyn sovai_sources::Source>, CliError> {
+        Ok(sovai_sources::oci_blobs(reference, &self.surroundings)?)
+    }
+
+    /// A folder on this host as a mirror.
+    pub(crate) fn folder(&self, path: &Path) -> Result<Arc<dyn sovai_sources::Source>, CliError> {
+        let path = std::path::absolute(path).map_err(CliError::internal)?;
+        let shown =
+            path.to_str().ok_or_else(|| CliError::new(Exit::Usage, "a mirror's path is not UTF-8"))?;
+        Ok(adapters::open("file", shown, &self.surroundings)?)
     }
 
     /// The registry of a reference with a host.

@@ -11,8 +11,8 @@ use sovai_deployer::engine::{ContainerEngine, EngineInfo};
 use sovai_deployer::{
     Blueprint, DeployError, GatewayImageRef, ModelRef, Observed, Plan, TlsFiles, preflight,
 };
-use sovai_manifest::{Lock, Manifest, Resolved, resolve};
-use sovai_store::{StackDir, Store, model_manifest};
+use sovai_manifest::{ImagePin, Lock, Manifest, Resolved, Source, resolve};
+use sovai_store::{Root, RootImage, StackDir, Store, model_manifest};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
@@ -52,6 +52,32 @@ impl Pinned {
     /// The stack's name.
     pub(crate) fn name(&self) -> &Name {
         &self.file.manifest.name
+    }
+
+    /// Whether a model's source is not on this host.
+    pub(crate) fn is_remote(&self, name: &Name) -> bool {
+        self.manifest().models.get(name).is_some_and(|model| matches!(model.source, Source::Remote { .. }))
+    }
+
+    /// What the store is to remember of it, so that nothing of it is pruned: see [`sovai_store::Store::record_root`].
+    pub(crate) fn root(&self) -> Result<Root, CliError> {
+        let models = self.resolved.models.iter().map(|(name, files)| (name.clone(), model_manifest(files).1));
+        let images = self.resolved.images.iter().map(|(reference, image)| {
+            let locked = self.lock.as_ref().and_then(|lock| lock.images.get(reference));
+            let image = match (locked, image.pin) {
+                (Some(locked), _) => {
+                    RootImage { config: locked.config.0, manifest: locked.manifest, index: locked.index }
+                }
+                (None, ImagePin::Digest(digest)) => {
+                    RootImage { config: digest, manifest: Some(digest), index: None }
+                }
+                (None, ImagePin::Id(id)) => RootImage { config: id.0, manifest: None, index: None },
+            };
+            (reference.clone(), image)
+        });
+        let lock = self.file.lock_path()?;
+        let (models, images) = (models.collect(), images.collect());
+        Ok(Root::stack(&self.file.path, &lock, self.name().clone(), models, images)?)
     }
 
     /// Resolves everything that the manifest names; asks the engine for images, reads certificates and secrets.

@@ -12,7 +12,7 @@ use crate::policy::PolicyFile;
 use crate::signals::interrupted;
 use crate::stack::{Host, Pinned, plan};
 use serde::Serialize;
-use sovai_core::{Name, Reporter};
+use sovai_core::{FilePin, Name, Reporter};
 use sovai_deployer::docker::Docker;
 use sovai_deployer::{Executor, Outcome as Deployed, Question};
 use sovai_manifest::Auth;
@@ -55,7 +55,8 @@ pub(crate) fn run(args: &DeployArgs, ctx: &Ctx) -> Result<Exit, CliError> {
         let host = Host::look(&engine).await?;
         let blueprint = pinned.blueprint(&engine, &host, store.root(), args.timeout).await?;
         // What can be known now is said now, not after an hour of hashing.
-        refuse_early(&judge, &pinned)?;
+        refuse_early(&judge, &pinned, Some(store.root()))?;
+        stored(&pinned, &store)?;
         plan(&engine, &blueprint, Some(&folder)).await?;
         let receipts = match admit(&pinned, &store, &options, &*reporter)? {
             Ok(receipts) => receipts,
@@ -85,6 +86,17 @@ pub(crate) fn run(args: &DeployArgs, ctx: &Ctx) -> Result<Exit, CliError> {
 
 type Found = BTreeMap<Name, Vec<Finding>>;
 
+/// Refuses models whose source is not on this host and whose bytes are not all in the store: deploy never downloads.
+pub(crate) fn stored(pinned: &Pinned, store: &Store) -> Result<(), CliError> {
+    let lacking = |(name, pins): &(&Name, &Vec<FilePin>)| {
+        pinned.is_remote(name) && !pins.iter().all(|pin| store.has_blob(&pin.sha256))
+    };
+    match pinned.resolved.models.iter().find(lacking) {
+        Some((name, _)) => Err(pinned.file.not_pulled(name)),
+        None => Ok(()),
+    }
+}
+
 /// Verifies every model and brings it into the store: a receipt for each, or what was found.
 fn admit(
     pinned: &Pinned,
@@ -94,6 +106,15 @@ fn admit(
 ) -> Result<Result<BTreeMap<Name, Receipt>, Found>, CliError> {
     let (mut receipts, mut found) = (BTreeMap::new(), Found::new());
     for (name, pins) in &pinned.resolved.models {
+        let is_remote = pinned.is_remote(name);
+        if is_remote {
+            let admission = sovai_verifier::admit_stored(name, pins, store, options, reporter)?;
+            match admission.receipt {
+                Some(receipt) => drop(receipts.insert(name.clone(), receipt)),
+                None => drop(found.insert(name.clone(), admission.report.findings)),
+            }
+            continue;
+        }
         let source = pinned.file.local_source(name)?;
         let admission = sovai_verifier::admit(name, &source, pins, store, options, reporter);
         let admission = match (admission, findings::missing_single(&source, pins)) {

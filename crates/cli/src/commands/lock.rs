@@ -14,6 +14,7 @@ use crate::findings;
 use crate::manifest::{ManifestFile, count};
 use crate::output::{Outcome, hint_line, safe_line, style};
 use compare::Change;
+pub(crate) use images::staged;
 use serde::Serialize;
 use serde_json::Value;
 use sovai_core::{Name, format_bytes};

@@ -46,7 +46,7 @@ pub(crate) fn run(args: &PlanArgs, ctx: &Ctx) -> Result<Exit, CliError> {
     };
     let folder = opened.as_ref().map(|store| store.stack(pinned.name()));
     let policy = PolicyFile::of(Some(&pinned.file), None, ctx.out)?;
-    refuse_early(&Judge::new(opened.as_ref(), Some(policy))?, &pinned)?;
+    refuse_early(&Judge::new(opened.as_ref(), Some(policy))?, &pinned, Some(store))?;
     let plan = ctx.block_on(async {
         let engine = Docker::connect(Some(&ctx.settings.host)).await?;
         let host = Host::look(&engine).await?;

@@ -19,6 +19,7 @@ use crate::error::CliError;
 use crate::exit::Exit;
 use crate::output::safe_line;
 use sovai_core::Name;
+use sovai_verifier::Passport;
 use std::path::Path;
 
 /// Runs the command.
@@ -38,4 +39,9 @@ fn split_pins(pins: &Path) -> Result<(&Path, Option<Name>), CliError> {
             .source(&error)
     })?;
     Ok((Path::new(manifest), Some(name)))
+}
+
+/// Writes a passport; a file there that is none is left alone.
+pub(crate) fn write_passport(path: &Path, passport: &Passport) -> Result<(), CliError> {
+    outputs::write(path, outputs::Kind::Passport, &passport.to_json())
 }

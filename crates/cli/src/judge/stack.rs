@@ -20,7 +20,7 @@ use sovai_trust::Basis;
 use sovai_verifier::{Options, Receipt};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// How strongly the origin of a deployed model is proven.
 #[derive(Debug, Serialize)]
@@ -35,23 +35,26 @@ pub(crate) struct ModelTrust<'a> {
 
 /// Refuses what will be refused whatever the bytes are: by declarations, signatures and revocations. Reads no weights, and
 /// takes for granted that every byte is what was pinned.
-pub(crate) fn refuse_early(judge: &Judge, pinned: &Pinned) -> Result<(), CliError> {
+pub(crate) fn refuse_early(judge: &Judge, pinned: &Pinned, store: Option<&Path>) -> Result<(), CliError> {
     let mut all = Facts { models: Vec::new(), images: facts::images(pinned.manifest()) };
     let mut findings = Vec::new();
     for (name, pins) in &pinned.resolved.models {
         let signatures = judge.signatures(&pinned.file, name, pins, Compat::Strict);
         let locked = pinned.locked(name);
+        let model = pinned.manifest().models.get(name);
+        let (revision, resolved_at_hub) = facts::at_hub(model, locked, pins);
         let input = ModelInput {
             basis: Basis::Pins,
             matches: true,
             pins,
             pinned: &facts::Pinned::of(pins),
             digest: Some(model_manifest(pins).1),
-            folder: &pinned.file.local_source(name).unwrap_or_else(|_| PathBuf::new()),
+            folder: &pinned.file.place(name, pins, store).unwrap_or_else(|_| PathBuf::new()),
             examination: None,
             unsigned: &[],
             signatures: &signatures,
-            revision: revision(pinned, name, locked),
+            revision,
+            resolved_at_hub,
             // A hub that lists git ids alone for some files can only be compared when they were read.
             git_blobs: &BTreeMap::new(),
         };
@@ -129,11 +132,6 @@ fn declared(pinned: &Pinned, name: &Name, locked: Option<&LockedModel>) -> Model
     }
 }
 
-fn revision<'a>(pinned: &'a Pinned, name: &Name, locked: Option<&'a LockedModel>) -> Option<&'a str> {
-    let written = pinned.manifest().models.get(name).and_then(|model| model.revision.as_deref());
-    written.or_else(|| locked.and_then(|locked| locked.revision.as_deref()))
-}
-
 /// Nothing was started: what was refused, by which rule, and what to do.
 fn refusal(judge: &Judge, pinned: &Pinned, findings: Vec<Value>) -> CliError {
     let refused: Vec<&Value> = findings.iter().filter(|finding| finding["severity"] == "refuse").collect();
@@ -174,7 +172,7 @@ fn line(finding: &Value) -> String {
 
 impl Pinned {
     /// What the lock says of a model.
-    fn locked(&self, name: &Name) -> Option<&LockedModel> {
+    pub(crate) fn locked(&self, name: &Name) -> Option<&LockedModel> {
         self.lock.as_ref().and_then(|lock| lock.models.get(name))
     }
 }

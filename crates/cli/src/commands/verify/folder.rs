@@ -240,6 +240,7 @@ fn check(
             unsigned: &found.unsigned,
             signatures: &found.signatures,
             revision: found.revision.as_deref(),
+            resolved_at_hub: false,
             git_blobs: &git_blobs,
         },
     );

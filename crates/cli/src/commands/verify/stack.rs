@@ -20,7 +20,7 @@ use sovai_core::{FilePin, Name};
 use sovai_formats::Template;
 use sovai_manifest::{ImagePin, Lock, Model, Resolved, Unpinned, UnpinnedKind, Why, resolve};
 use sovai_policy::{Facts, Judgement, Severity, Subject};
-use sovai_store::model_manifest;
+use sovai_store::{Store, model_manifest};
 use sovai_verifier::{Finding, Passport, Remainders, Report, VerifyError};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -109,8 +109,9 @@ fn check(
     setup: &Setup,
 ) -> Result<Models, CliError> {
     // What cannot be read at all is said before anything is read.
-    for name in resolved.models.keys() {
-        file.local_source(name)?;
+    let store = setup.store.as_ref().map(Store::root);
+    for (name, pins) in &resolved.models {
+        file.place(name, pins, store)?;
     }
     let base = args.base.as_deref().map(|path| base::templates(path, &setup.options)).transpose()?;
     let mut models = Models {
@@ -166,7 +167,7 @@ fn compare(
     setup: &Setup,
     checked: &mut Checked,
 ) -> Result<Option<Passport>, CliError> {
-    let source = file.local_source(name)?;
+    let source = file.place(name, pins, setup.store.as_ref().map(Store::root))?;
     let (passport, options) = match args.passport.out {
         Some(_) => setup.passport_of(&source)?,
         None => (None, setup.options.clone()),
