@@ -18,6 +18,8 @@ mod lock_remote;
 mod operate;
 mod output;
 mod policy;
+mod pull;
+mod push;
 mod settings;
 mod sign;
 mod store;
