@@ -163,6 +163,19 @@ fn what_cannot_help_is_not_tried_again() {
     }
 }
 
+#[test]
+fn a_tag_that_leads_to_something_else_in_the_end_is_an_error() {
+    let (host, state) = start();
+    let world = World::new();
+    let artifact = world.model(&[("config.json", b"{}")]);
+    state.lock().unwrap().lies = true;
+    run(async {
+        let registry = registry(&host, Credentials::anonymous(), &[]);
+        let pushed = world.push(&registry, "a", &[artifact], &options()).await;
+        assert!(matches!(pushed, Err(RegistryError::Mismatch { .. })), "{pushed:?}");
+    });
+}
+
 /// A proxy that cuts each of its first connections after so many bytes to the registry.
 fn cutting(registry: &str, bytes: usize, connections: usize) -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -121,6 +121,8 @@ pub(crate) struct State {
     pub(crate) chunks: Vec<usize>,
     /// Where uploads are to go, instead of here.
     pub(crate) elsewhere: Option<String>,
+    /// Keeps other bytes under a tag than it was given.
+    pub(crate) lies: bool,
     pub(crate) next: usize,
 }
 
@@ -206,7 +208,8 @@ pub(crate) fn registry(state: &Mutex<State>, request: &mut Request) -> Answer {
         ("PUT", [.., "manifests", name]) => {
             let bytes = request.body(usize::MAX);
             let digest = sha256(&bytes).to_string();
-            state.manifests.insert((*name).to_owned(), bytes);
+            let kept = if state.lies && !name.contains(':') { b"other".to_vec() } else { bytes };
+            state.manifests.insert((*name).to_owned(), kept);
             empty(201, vec![("Docker-Content-Digest", digest)])
         }
         ("GET" | "HEAD", [.., "manifests", name]) => match state.manifests.get(*name) {
