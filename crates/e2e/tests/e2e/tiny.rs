@@ -6,8 +6,9 @@
 use crate::docker::inspect;
 use crate::http::curl;
 use crate::setup::{Setup, beside, say};
-use crate::stack::{MANIFEST, Stack};
+use crate::stack::{MANIFEST, Stack, sha256};
 use serde_json::{Value, json};
+use std::path::PathBuf;
 
 /// As `scripts/tiny/architectures.toml` names them.
 const ARCHITECTURES: [&str; 9] =
@@ -20,6 +21,10 @@ fn name(architecture: &str) -> String {
     architecture.replace('_', "-")
 }
 
+fn weights(setup: &Setup, architecture: &str) -> PathBuf {
+    setup.shared.weights.join("tiny").join(format!("{architecture}.gguf"))
+}
+
 /// One stack with an engine for each architecture. No pins: they come from the lock.
 fn manifest(setup: &Setup, stack: &Stack) -> Value {
     let mut manifest = stack.manifest();
@@ -30,7 +35,7 @@ fn manifest(setup: &Setup, stack: &Stack) -> Value {
     spec["gateway"]["routes"] = json!({});
     for architecture in ARCHITECTURES {
         let name = name(architecture);
-        let file = setup.shared.weights.join("tiny").join(format!("{architecture}.gguf"));
+        let file = weights(setup, architecture);
         assert!(file.is_file(), "{} is missing; scripts/tiny-models.sh makes it", file.display());
         spec["models"][&name] =
             json!({ "source": format!("file:{}", file.display()), "license": "Apache-2.0" });
@@ -79,6 +84,16 @@ fn every_architecture_of_the_seed_models_answers_from_the_hardened_engine() {
     let first = fs_err::read(stack.path("stack.lock.yaml")).unwrap();
     stack.sovai(&["lock", MANIFEST]).expect(0);
     assert_eq!(fs_err::read(stack.path("stack.lock.yaml")).unwrap(), first, "the same lock twice");
+    let pulled = stack.sovai(&["pull", MANIFEST]).expect(0);
+    say(&format!("time: pull of {} tiny models: {:?}", ARCHITECTURES.len(), pulled.took));
+    let locked = String::from_utf8(first).unwrap();
+    for architecture in ARCHITECTURES {
+        let bytes = fs_err::read(weights(&setup, architecture)).unwrap();
+        let digest = sha256(&bytes);
+        assert!(locked.contains(&digest), "{architecture}: {locked}");
+        let blob = stack.store().join("blobs/sha256").join(&digest);
+        assert!(fs_err::read(&blob).unwrap() == bytes, "{architecture}: {}", blob.display());
+    }
     let verified = stack.sovai(&["verify", MANIFEST]).expect(0);
     say(&format!("time: verify of {} tiny models: {:?}", ARCHITECTURES.len(), verified.took));
     let deployed = stack.deploy().expect(0);
