@@ -116,3 +116,22 @@ fn a_folder_on_disk_is_a_source_without_links_out_of_it() {
     assert_eq!(bytes(&*one, "a.json", None).unwrap(), (0, b"{}".to_vec()));
     bytes(&*one, "sub/w.bin", None).unwrap_err();
 }
+
+#[test]
+fn bytes_are_never_taken_compressed_and_a_range_that_contradicts_itself_is_refused() {
+    let hub = Hub::start();
+    hub.add_plain("w.bin", Content::pattern(3, 5_000));
+    let source = plain(&hub, "w.bin");
+    hub.fault("**", Fault::Header("content-encoding".into(), "gzip".into()));
+    let error = bytes(&*source, "w.bin", None).unwrap_err();
+    assert!(error.to_string().contains("compressed (`gzip`)"), "{error}");
+    hub.clear_faults();
+    hub.fault("**", Fault::Header("content-range".into(), "bytes 10-30/5000".into()));
+    let error = bytes(&*source, "w.bin", Some((10, 20))).unwrap_err();
+    assert!(error.to_string().contains("two things"), "{error}");
+    let (url, seen) =
+        super::hostile::canned(|_| "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".to_owned());
+    let source = https::at("https:x", &format!("{url}/w.bin"), &surroundings(&hub, &[])).unwrap();
+    bytes(&*source, "w.bin", None).unwrap_err();
+    assert!(seen.recv().unwrap().contains("accept-encoding: identity\r\n"));
+}
