@@ -13,6 +13,7 @@ use sovai_core::{Name, Sha256};
 use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// Folders below the root, all with mode 0700. `tmp` holds blobs on their way in, `partial` those
 /// that are downloaded.
@@ -23,6 +24,10 @@ const SWEPT: [&str; 9] =
     ["", "blobs/sha256", "trees", "receipts", "trust", "evidence", "tmp", "roots", "partial"];
 /// Content of `oci-layout` (OCI image layout specification 1.0).
 const OCI_LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
+/// End of the name of a model's lock in `tmp/`.
+pub(crate) const MODEL_LOCK: &str = ".lock";
+/// How long after one try the next one for a lock comes.
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 const INDEX_MEDIA_TYPE: &str = "application/vnd.oci.image.index.v1+json";
 /// Largest JSON file of the store that is read, in bytes.
 pub(crate) const MAX_JSON: u64 = 64 << 20;
@@ -100,6 +105,32 @@ impl Store {
     /// Like [`Store::lock`], but sweeps nothing: for who must first look at the link counts and times of blobs.
     pub fn lock_unswept(&self, holder: &str) -> Result<StoreLock, StoreError> {
         StoreLock::take(&self.root.join("lock"), holder)
+    }
+
+    /// Like [`Store::lock_unswept`], but waits up to `patience` for a holder to give it back. It is held for moments only:
+    /// while links are made and the index and receipts are written.
+    pub fn lock_patiently(&self, holder: &str, patience: Duration) -> Result<StoreLock, StoreError> {
+        let start = Instant::now();
+        loop {
+            match self.lock_unswept(holder) {
+                Err(StoreError::Busy { .. }) if start.elapsed() < patience => std::thread::sleep(LOCK_PAUSE),
+                taken => return taken,
+            }
+        }
+    }
+
+    /// Takes the lock of one model without waiting: for who brings it in, so that no two processes do the same work.
+    pub fn lock_model(
+        &self,
+        _hold: &StoreHold,
+        model: &Sha256,
+        holder: &str,
+    ) -> Result<StoreLock, StoreError> {
+        StoreLock::take(&self.model_lock(model), holder)
+    }
+
+    pub(crate) fn model_lock(&self, model: &Sha256) -> PathBuf {
+        self.root.join("tmp").join(format!("{}{}", model.hex(), MODEL_LOCK))
     }
 
     /// Says that this process uses or brings in blobs, for as long as what is given back lives: nothing is pruned meanwhile.

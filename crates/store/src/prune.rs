@@ -1,7 +1,7 @@
 //! Removing what nothing names.
 
 use crate::error::{Context as _, StoreError};
-use crate::layout::Store;
+use crate::layout::{MODEL_LOCK, Store};
 use crate::lock::{StoreAlone, StoreLock};
 use crate::named::Marked;
 use crate::{atomic, temp};
@@ -50,6 +50,7 @@ impl Store {
             removed.trees += 1;
         }
         temp::sync_folder(&self.root().join("trees"))?;
+        self.remove_model_locks()?;
         let folder = self.root().join("blobs/sha256");
         for digest in marked.blobs.keys() {
             if stop() {
@@ -117,6 +118,18 @@ impl Store {
             }
         }
         Ok(found)
+    }
+
+    /// Nobody has one: who takes one has a hold.
+    fn remove_model_locks(&self) -> Result<(), StoreError> {
+        let folder = self.root().join("tmp");
+        for entry in fs_err::read_dir(&folder).context("read the folder", &folder)? {
+            let path = entry.context("read the folder", &folder)?.path();
+            if path.to_string_lossy().ends_with(MODEL_LOCK) {
+                temp::remove_any(&path)?;
+            }
+        }
+        Ok(())
     }
 
     fn remove_entries(&self, entries: &BTreeSet<Sha256>) -> Result<usize, StoreError> {

@@ -40,6 +40,12 @@ impl Stage {
         Ok(target)
     }
 
+    /// Like [`Stage::commit`], but leaves a blob that has that name already as it is; says whether there was none. Then
+    /// nothing is known of the bytes that are there.
+    pub fn commit_new(self, digest: &Sha256) -> Result<bool, StoreError> {
+        self.temp.persist_new(&self.blobs.join(digest.hex()), Mode::RUSR | Mode::RGRP | Mode::ROTH)
+    }
+
     /// The error of a failed write to this stage, with its place and kind.
     pub fn write_error(&self, source: io::Error) -> StoreError {
         StoreError::io("write", self.temp.path(), source)

@@ -1,7 +1,7 @@
 //! Admission: a model's bytes are verified and brought into the store in one read.
 
 use crate::Options;
-use crate::arrival::hash_blob;
+use crate::arrival::hash_steady;
 use crate::compare::{Checked, Work, checked, compare, largest_first};
 use crate::error::VerifyError;
 use crate::finding::Finding;
@@ -16,10 +16,14 @@ use sovai_core::{Event, EventKind, FilePin, Name, Reporter, Sha256, Step};
 use sovai_store::{ModelArtifact, Store, StoreError, StoreLock};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Free space that is left over for the small files of an admission, in bytes.
 const SPARE: u64 = 4 << 20;
+/// How often the blobs are looked at again that another process linked, mended or brought in meanwhile.
+const ROUNDS: u32 = 4;
+/// How long blobs are sealed in one turn of the store's lock.
+const SEAL_TURN: Duration = Duration::from_secs(1);
 
 /// What came of an admission.
 #[derive(Debug)]
@@ -64,7 +68,8 @@ impl Receipt {
 /// Verifies a source, brings its bytes into the store while it hashes them, makes the model's tree, and gives a receipt.
 ///
 /// - If nothing changed since the last admission, no byte of a file is read and nothing is written or locked.
-/// - Otherwise the store's lock is held; another holder is [`StoreError::Busy`].
+/// - Otherwise other processes may use the store meanwhile, and bring in other models. Whoever brings in the same one, or
+///   prunes, makes it [`StoreError::Busy`]. The store's lock is held for moments, and waited for ([`Options::patience`]).
 /// - If the source is gone and the store has every blob, the store's copies are verified instead.
 /// - A damaged blob or tree of the store is replaced from the source.
 /// - With findings, with an error, and when stopped, no tree is made. Blobs whose bytes were right stay, each under its
@@ -128,8 +133,10 @@ fn admit_opened(
         let report = Report::new(Vec::new(), pins, 0, start, remainder);
         return Ok(Admission { report, receipt: Some(receipt()) });
     }
-    let lock = store.lock_unswept(&format!("sovai, bringing in model {model}"))?;
-    let Brought { findings, hashed, remainder } = run.bring_in(&lock)?;
+    let holder = format!("sovai, bringing in model {model}");
+    let hold = store.hold(&holder)?;
+    let _lock = store.lock_model(&hold, &run.artifact.digest, &holder)?;
+    let Brought { findings, hashed, remainder } = run.bring_in(&holder)?;
     let receipt = findings.is_empty().then(receipt);
     Ok(Admission { report: Report::new(findings, pins, hashed, start, remainder), receipt })
 }
@@ -187,26 +194,72 @@ impl Run<'_> {
         self.pins.iter().map(|pin| pin.sha256).chain(own).collect()
     }
 
-    fn bring_in(&self, lock: &StoreLock) -> Result<Brought, VerifyError> {
-        let mut blobs = BlobReceipts::load(self.store);
-        blobs.across(|_| self.store.sweep(lock))?;
+    fn bring_in(&self, holder: &str) -> Result<Brought, VerifyError> {
+        let mut blobs = {
+            let lock = self.store.lock_patiently(holder, self.options.patience)?;
+            let mut blobs = BlobReceipts::load(self.store);
+            // Half-made trees of the dead have links to blobs.
+            if blobs.across(|_| self.store.sweep(&lock))? > 0 {
+                blobs.save()?;
+            }
+            BlobReceipts::load(self.store)
+        };
         let mut receipts = SourceReceipts::load(self.store, self.source);
-        let done = self.steps(lock, &mut blobs, &mut receipts);
-        // Also after a failure: what was verified need not be read again.
-        let saved = blobs.save().and_then(|()| match self.opened {
-            Some(_) => receipts.save(&paths(self.pins)),
-            None => Ok(()),
-        });
-        let done = done?;
-        saved?;
-        Ok(done)
+        let mut hashed = 0;
+        for round in 1.. {
+            let steps = self.steps(&mut blobs, &mut receipts, hashed);
+            let done = match steps {
+                Ok(done) => done,
+                Err(error) => {
+                    // What was verified need not be read again; that this fails too is not the news.
+                    if let Ok(_lock) = self.store.lock_patiently(holder, self.options.patience) {
+                        blobs.refresh();
+                        drop(blobs.save());
+                    }
+                    self.save_receipts(receipts).ok();
+                    return Err(error);
+                }
+            };
+            hashed = done.hashed;
+            let mut unsealed = Vec::new();
+            let (made, saved) = {
+                let lock = self.store.lock_patiently(holder, self.options.patience)?;
+                blobs.refresh();
+                let made = if done.findings.is_empty() {
+                    self.make_model(&lock, &mut blobs, &mut unsealed)
+                } else {
+                    Ok(Vec::new())
+                };
+                (made, blobs.save())
+            };
+            let lost = made?;
+            saved?;
+            // Somebody linked or mended a blob since it was hashed, or brought it in first: one more look at it.
+            if !lost.is_empty() && round < ROUNDS {
+                blobs = BlobReceipts::load(self.store);
+                continue;
+            }
+            self.seal_rest(holder, unsealed)?;
+            self.save_receipts(receipts)?;
+            let findings = if lost.is_empty() { done.findings } else { lost };
+            return Ok(Brought { findings, ..done });
+        }
+        Err(VerifyError::Cancelled)
     }
 
+    fn save_receipts(&self, receipts: SourceReceipts) -> Result<(), StoreError> {
+        match self.opened {
+            Some(_) => receipts.save(&paths(self.pins)),
+            None => Ok(()),
+        }
+    }
+
+    /// Compares and reads; brings in what the store lacks. `before` is how many bytes were read in an earlier round.
     fn steps(
         &self,
-        lock: &StoreLock,
         blobs: &mut BlobReceipts<'_>,
         receipts: &mut SourceReceipts,
+        before: u64,
     ) -> Result<Brought, VerifyError> {
         let Checked { mut findings, work, notes, remainder } = match self.opened {
             Some(opened) => compare(opened, self.pins, self.options)?,
@@ -244,7 +297,8 @@ impl Run<'_> {
         let progress = Progress::new(self.reporter, total.saturating_add(hashed));
         progress.begin_at(hashed);
         let results = pool(&jobs, self.options, |(work, copy), buffer| {
-            let (read, is_stored) = self.read(work, *copy, buffer, &progress)?;
+            let copy = copy.then(|| self.is_wrong(blobs, &work.pin.sha256));
+            let (read, is_stored) = self.read(work, copy, buffer, &progress)?;
             // Looked at now and not later, so that no change in the meantime is taken for the state that was written.
             let stored = is_stored.then(|| blobs.state(&work.pin.sha256));
             Ok((work.pin, read, stored))
@@ -258,10 +312,7 @@ impl Run<'_> {
             }
             findings.extend(judge(pin, read, Some(receipts)));
         }
-        if findings.is_empty() {
-            findings = self.make_model(lock, blobs)?;
-        }
-        Ok(Brought { findings, hashed, remainder })
+        Ok(Brought { findings, hashed: before.saturating_add(hashed), remainder })
     }
 
     /// Hashes those blobs of the model that are there and have no receipt, or all of them in a full run. One that is
@@ -283,9 +334,8 @@ impl Run<'_> {
         let total = FilePin::total(jobs.iter().copied()).saturating_add(to_come);
         let progress = Progress::new(self.reporter, total);
         let results = pool(&jobs, self.options, |pin, buffer| {
-            let before = blobs.state(&pin.sha256);
-            let found = hash_blob(self.store, pin, buffer, self.options, &progress)?;
-            Ok((*pin, found.filter(|_| blobs.state(&pin.sha256) == before), before))
+            let (found, state) = hash_steady(blobs, self.store, pin, buffer, self.options, &progress)?;
+            Ok((*pin, found, state))
         })?;
         for (pin, found, state) in results {
             if found == Some(pin.sha256) {
@@ -318,11 +368,18 @@ impl Run<'_> {
         findings
     }
 
-    /// Reads a file of the source; says whether its bytes are in the store now.
+    /// Whether what has the blob's name helps nobody: it is damaged, or no file.
+    fn is_wrong(&self, blobs: &BlobReceipts<'_>, digest: &Sha256) -> bool {
+        blobs.is_damaged(digest)
+            || fs_err::symlink_metadata(self.store.blob(digest)).is_ok_and(|meta| !meta.is_file())
+    }
+
+    /// Reads a file of the source; says whether its bytes are in the store now. `copy` is nothing for a file that is only
+    /// read, else whether a damaged blob is to be replaced.
     fn read(
         &self,
         work: &Work<'_>,
-        copy: bool,
+        copy: Option<bool>,
         buffer: &mut [u8],
         progress: &Progress<'_>,
     ) -> Result<(Read, bool), VerifyError> {
@@ -330,16 +387,20 @@ impl Run<'_> {
             return Err(VerifyError::SourceMissing { path: self.source.to_owned() });
         };
         let (path, size, options) = (&work.pin.path, work.pin.size, self.options);
-        if !copy {
+        let Some(replaces) = copy else {
             return Ok((read_file(opened, path, size, None, buffer, options, progress)?, false));
-        }
+        };
         let mut stage = self.store.stage()?;
         let read = read_file(opened, path, size, Some(&mut stage), buffer, options, progress)?;
         let right = matches!(&read, Ok((digest, _)) if *digest == work.pin.sha256);
-        if right {
+        let is_stored = if right && replaces {
             stage.commit(&work.pin.sha256)?;
-        }
-        Ok((read, right))
+            true
+        } else {
+            // Another process may have brought it in since; its blob is looked at in the next round.
+            right && stage.commit_new(&work.pin.sha256)?
+        };
+        Ok((read, is_stored))
     }
 
     fn check_space(&self, needed: u64) -> Result<(), VerifyError> {
@@ -370,6 +431,7 @@ impl Run<'_> {
         &self,
         lock: &StoreLock,
         blobs: &mut BlobReceipts<'_>,
+        unsealed: &mut Vec<Sha256>,
     ) -> Result<Vec<Finding>, VerifyError> {
         for bytes in [&self.artifact.config, &self.artifact.manifest] {
             let digest = self.store.put(bytes)?;
@@ -390,26 +452,43 @@ impl Run<'_> {
                 .collect();
             if lost.is_empty() {
                 self.store.make_tree(lock, &self.artifact.digest, self.pins)?;
-                self.seal(blobs)?;
+                unsealed.extend(self.digests());
+                self.seal(blobs, unsealed)?;
             }
             Ok(lost)
         })
     }
 
     /// Where the store's file system has fs-verity, the kernel holds the model's blobs unchangeable from now on. Without it
-    /// nothing is lost but that, so it is no error.
-    fn seal(&self, blobs: &mut BlobReceipts<'_>) -> Result<(), VerifyError> {
-        for digest in self.digests() {
+    /// nothing is lost but that, so it is no error. The kernel reads a blob for it, so after a moment the rest is left for
+    /// another turn of the lock.
+    fn seal(&self, blobs: &mut BlobReceipts<'_>, unsealed: &mut Vec<Sha256>) -> Result<(), VerifyError> {
+        let start = Instant::now();
+        while start.elapsed() < SEAL_TURN
+            && let Some(digest) = unsealed.pop()
+        {
             self.options.cancel.check()?;
             let (kind, error) = match blobs.seal(&digest) {
                 Ok(()) => continue,
                 Err(error @ SealError::Unsupported) => (EventKind::Skipped, error),
                 Err(error) => (EventKind::Note, error),
             };
+            unsealed.clear();
             let event = Event::new(kind, Step::Store, self.artifact.digest.hex());
             self.reporter
                 .report(event.message(format!("{error}; receipts alone tell that blobs did not change")));
-            break;
+        }
+        Ok(())
+    }
+
+    /// Seals what is left, so that others get the lock in between.
+    fn seal_rest(&self, holder: &str, mut unsealed: Vec<Sha256>) -> Result<(), VerifyError> {
+        while !unsealed.is_empty() {
+            let _lock = self.store.lock_patiently(holder, self.options.patience)?;
+            let mut blobs = BlobReceipts::load(self.store);
+            let sealed = blobs.across(|blobs| self.seal(blobs, &mut unsealed));
+            blobs.save()?;
+            sealed?;
         }
         Ok(())
     }

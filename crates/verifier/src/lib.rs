@@ -60,6 +60,7 @@ pub use whole::{StoreFinding, StoreReport, prune_store, remove_damaged, verify_s
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// How to verify.
 #[derive(Debug, Clone)]
@@ -75,7 +76,12 @@ pub struct Options {
     /// Reads go round the system's cache, where the file system lets them, and no receipt is believed. An event of kind
     /// note says where they cannot.
     pub from_disk: bool,
+    /// How long a lock of the store is waited for that others hold for a moment only.
+    pub patience: Duration,
 }
+
+/// Long enough for the tree of a hundred thousand files and a slow disk.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Options {
     /// So many files at once, as fast as it goes, from the cache where the system has one, with receipts.
@@ -86,6 +92,7 @@ impl Options {
             reread: Reread::UseReceipts,
             pace: Pace::unlimited(),
             from_disk: false,
+            patience: PATIENCE,
         }
     }
 

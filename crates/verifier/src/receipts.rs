@@ -183,6 +183,11 @@ impl<'a> BlobReceipts<'a> {
         self.known.contains_key(digest)
     }
 
+    /// Whether the blob was found damaged, and not mended since.
+    pub(crate) fn is_damaged(&self, digest: &Sha256) -> bool {
+        self.damaged.contains_key(digest)
+    }
+
     /// The blob was hashed, or committed, in this state.
     pub(crate) fn set_good(&mut self, digest: &Sha256, state: Option<Identity>) {
         self.damaged.remove(digest);

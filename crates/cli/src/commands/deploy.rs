@@ -40,6 +40,8 @@ pub(crate) fn run(args: &DeployArgs, ctx: &Ctx) -> Result<Exit, CliError> {
     let store = ctx.open_store()?;
     let folder = store.stack(pinned.name());
     let _lock = folder.lock("sovai deploy")?;
+    // Nothing is pruned until the root says what this deploy needs.
+    let hold = store.hold("sovai deploy")?;
     let options = args.reading.options(ctx)?;
     let policy = PolicyFile::of(Some(&pinned.file), None, ctx.out)?;
     let judge = Judge::new(Some(&store), Some(policy))?;
@@ -58,6 +60,8 @@ pub(crate) fn run(args: &DeployArgs, ctx: &Ctx) -> Result<Exit, CliError> {
         refuse_early(&judge, &pinned, Some(store.root()))?;
         stored(&pinned, &store)?;
         plan(&engine, &blueprint, Some(&folder)).await?;
+        store.record_root(&hold, &pinned.root()?)?;
+        drop(hold);
         let receipts = match admit(&pinned, &store, &options, &*reporter)? {
             Ok(receipts) => receipts,
             Err(found) => return Ok(Err(found)),

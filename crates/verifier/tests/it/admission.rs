@@ -248,3 +248,59 @@ fn progress_is_in_bytes_seldom_and_complete() {
     let most = start.elapsed().as_millis() / 100 + 2;
     assert!(events.len() as u128 <= most, "{} events, at most {most}", events.len());
 }
+
+/// Does something while a model is brought in, at the first byte that is read of it.
+fn during(model: &Model, work: impl Fn() + Send + Sync) -> sovai_verifier::Admission {
+    let reporter = AtFirst(work, AtomicBool::new(false));
+    let name = sovai_core::Name::new("m").unwrap();
+    let options = Options { reread: Reread::UseReceipts, ..one_thread() };
+    sovai_verifier::admit(&name, &model.source(), &model.pins, &model.store(), &options, &reporter).unwrap()
+}
+
+#[test]
+fn while_one_model_is_brought_in_another_is_and_the_same_is_busy_and_nothing_is_pruned() {
+    let model = Model::usual();
+    let other = Model::new(&[("x", &bytes(50_000, 3))]);
+    let store = model.store();
+    let admission = during(&model, || {
+        let error = model.try_admit(Reread::UseReceipts).unwrap_err();
+        let VerifyError::Store(StoreError::Busy { holder, .. }) = &error else { panic!("{error}") };
+        assert!(holder.contains("bringing in model"), "{holder}");
+        assert!(matches!(store.hold_alone("sovai store prune"), Err(StoreError::Busy { .. })));
+        let name = sovai_core::Name::new("other").unwrap();
+        let options = options(Reread::UseReceipts);
+        let second =
+            sovai_verifier::admit(&name, &other.source(), &other.pins, &store, &options, &NullReporter)
+                .unwrap();
+        assert!(second.receipt.is_some() && second.report.hashed == 50_000);
+    });
+    assert!(admission.receipt.is_some());
+    // Neither lost the other's receipts.
+    assert_eq!(model.admitted().hashed, 0);
+    let name = sovai_core::Name::new("other").unwrap();
+    let options = options(Reread::UseReceipts);
+    let again =
+        sovai_verifier::admit(&name, &other.source(), &other.pins, &store, &options, &NullReporter).unwrap();
+    assert_eq!(again.report.hashed, 0);
+    store.hold_alone("sovai store prune").unwrap();
+}
+
+#[test]
+fn a_blob_that_another_process_brings_in_meanwhile_is_its_and_both_have_a_tree() {
+    let model = Model::usual();
+    // The same bytes under another path: another model of the same blobs.
+    let bytes = fs_err::read(model.path(model.pins[0].path.as_str())).unwrap();
+    let other = Model::new(&[("elsewhere", &bytes)]);
+    let store = model.store();
+    let name = sovai_core::Name::new("other").unwrap();
+    let bring = || {
+        let options = options(Reread::UseReceipts);
+        sovai_verifier::admit(&name, &other.source(), &other.pins, &store, &options, &NullReporter).unwrap()
+    };
+    let admission = during(&model, || assert!(bring().receipt.is_some()));
+    model.assert_tree(admission.receipt.unwrap().tree());
+    let second = bring();
+    assert_eq!(second.report.hashed, 0, "its blob was not replaced, and its receipt not lost");
+    assert!(store.tree_is_whole(&second.receipt.unwrap().model_digest(), &other.pins));
+    assert_eq!(fs_err::metadata(store.blob(&other.pins[0].sha256)).unwrap().nlink(), 3);
+}

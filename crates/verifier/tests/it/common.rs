@@ -33,7 +33,8 @@ pub(crate) fn bytes(len: usize, seed: u64) -> Vec<u8> {
 }
 
 pub(crate) fn options(reread: Reread) -> Options {
-    Options { reread, ..Options::new(NonZeroUsize::new(2).unwrap()) }
+    let patience = std::time::Duration::from_millis(100);
+    Options { reread, patience, ..Options::new(NonZeroUsize::new(2).unwrap()) }
 }
 
 impl Drop for Model {
