@@ -55,29 +55,30 @@ impl Drop for StoreLock {
 #[derive(Debug)]
 pub struct StoreHold {
     file: File,
-    alone: bool,
+    /// What this process wrote into the file, if it did.
+    line: Option<String>,
 }
 
 impl StoreHold {
     pub(crate) fn shared(path: &Path, holder: &str) -> Result<Self, StoreError> {
-        let mut hold = Self::lock(open(path)?, path, FlockOperation::NonBlockingLockShared, false)?;
+        let mut hold = Self::lock(open(path)?, path, FlockOperation::NonBlockingLockShared)?;
         // One name is enough to tell that somebody is there; it is written anew when that process has ended.
         if !is_living(&first_line(&mut hold.file)) {
-            write_holder(&mut hold.file, path, holder)?;
+            hold.line = Some(write_holder(&mut hold.file, path, holder)?);
         }
         Ok(hold)
     }
 
     pub(crate) fn alone(path: &Path, holder: &str) -> Result<StoreAlone, StoreError> {
         let file = open(path)?;
-        let mut hold = Self::lock(file, path, FlockOperation::NonBlockingLockExclusive, true)?;
-        write_holder(&mut hold.file, path, holder)?;
+        let mut hold = Self::lock(file, path, FlockOperation::NonBlockingLockExclusive)?;
+        hold.line = Some(write_holder(&mut hold.file, path, holder)?);
         Ok(StoreAlone(hold))
     }
 
-    fn lock(mut file: File, path: &Path, how: FlockOperation, alone: bool) -> Result<Self, StoreError> {
+    fn lock(mut file: File, path: &Path, how: FlockOperation) -> Result<Self, StoreError> {
         match rustix::fs::flock(&file, how) {
-            Ok(()) => Ok(Self { file, alone }),
+            Ok(()) => Ok(Self { file, line: None }),
             Err(Errno::WOULDBLOCK) => {
                 Err(StoreError::Busy { path: path.to_owned(), holder: read_living(&mut file) })
             }
@@ -100,7 +101,10 @@ impl std::ops::Deref for StoreAlone {
 
 impl Drop for StoreHold {
     fn drop(&mut self) {
-        if self.alone {
+        // Those who hold on are without a name then; the next one writes its own.
+        if let Some(line) = &self.line
+            && first_line(&mut self.file) == *line
+        {
             drop(self.file.set_len(0));
         }
         // As with `StoreLock`: a forked child may hold a copy.
@@ -139,12 +143,14 @@ fn open(path: &Path) -> Result<File, StoreError> {
     Ok(File::from(fd))
 }
 
-/// Writes down who holds the lock, in place of who held it before.
-fn write_holder(file: &mut File, path: &Path, holder: &str) -> Result<(), StoreError> {
+/// Writes down who holds the lock, in place of who held it before; gives what it wrote.
+fn write_holder(file: &mut File, path: &Path, holder: &str) -> Result<String, StoreError> {
     let line: String = holder.chars().filter(|c| !c.is_control()).take(200).collect();
     file.set_len(0).context("write", path)?;
     file.rewind().context("write", path)?;
-    writeln!(file, "{} {line}", std::process::id()).context("write", path)
+    let line = format!("{} {line}\n", std::process::id());
+    file.write_all(line.as_bytes()).context("write", path)?;
+    Ok(line)
 }
 
 /// `process 123 (sovai deploy)`, from the lock file.

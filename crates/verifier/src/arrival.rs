@@ -13,6 +13,7 @@ use sovai_store::{Store, StoreError};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
+use std::time::Duration;
 
 /// Hashes a file's bytes in their order, while they arrive.
 #[derive(Clone, Default)]
@@ -95,7 +96,7 @@ pub fn record_arrivals(store: &Store, arrivals: &[Arrival]) -> Result<(), Verify
     if arrivals.iter().all(|arrival| arrival.state.is_none()) {
         return Ok(());
     }
-    let _lock = store.lock_unswept("sovai, writing receipts of what arrived")?;
+    let _lock = store.lock_patiently("sovai, writing receipts of what arrived", PATIENCE)?;
     let mut blobs = BlobReceipts::load(store);
     for arrival in arrivals {
         // One that changed since is known to nobody.
@@ -173,6 +174,8 @@ pub fn check_stored(
     }
 }
 
+/// How long the store's lock is waited for: what is at stake is the speed of a later run.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// How often a blob is read again whose links change while it is read.
 const TRIES: u32 = 5;
 

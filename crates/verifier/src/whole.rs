@@ -146,14 +146,14 @@ pub fn verify_store(
     report.findings.sort();
     report.findings.dedup();
     if hold.is_some() {
-        write_down(store, blobs)?;
+        write_down(store, blobs, options)?;
     }
     Ok(report)
 }
 
 /// Receipts of what was read. A store that is busy or full costs the next run its speed, and this one nothing.
-fn write_down(store: &Store, mut blobs: BlobReceipts<'_>) -> Result<(), VerifyError> {
-    let saved = store.lock_unswept("sovai store verify").and_then(|_lock| {
+fn write_down(store: &Store, mut blobs: BlobReceipts<'_>, options: &Options) -> Result<(), VerifyError> {
+    let saved = store.lock_patiently("sovai store verify", options.patience).and_then(|_lock| {
         blobs.refresh();
         blobs.save()
     });
@@ -337,7 +337,7 @@ pub fn remove_damaged(
     report: &StoreReport,
 ) -> Result<BTreeSet<Sha256>, VerifyError> {
     let mut removed = BTreeSet::new();
-    let lock = store.lock_unswept("sovai store verify")?;
+    let lock = store.lock_patiently("sovai store verify", crate::PATIENCE)?;
     let mut blobs = BlobReceipts::load(store);
     let work = |blobs: &mut BlobReceipts<'_>| -> Result<(), StoreError> {
         for (digest, state) in &report.damaged {
@@ -363,7 +363,7 @@ pub fn prune_store(
     marked: &Marked,
     options: &Options,
 ) -> Result<Removed, VerifyError> {
-    let lock = store.lock_unswept("sovai store prune")?;
+    let lock = store.lock_patiently("sovai store prune", options.patience)?;
     let mut blobs = BlobReceipts::load(store);
     let removed = blobs.across(|_| {
         store.sweep(&lock)?;
