@@ -56,6 +56,9 @@ impl Source for Fake {
     fn open<'a>(&'a self, file: &'a Wanted, range: Option<ByteRange>) -> BoxFuture<'a, Body> {
         boxed(async move {
             self.asked.lock().unwrap().push(range);
+            if file.path.as_str() == "slow" {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
             let bytes = &self.bytes[file.path.as_str()];
             let range = range.filter(|_| !self.no_ranges);
             let start = range.map_or(0, |range| range.start);
@@ -146,6 +149,17 @@ fn a_file_that_breaks_off_goes_on_where_it_was() {
             assert_eq!(asked[..2], [None, Some(ByteRange { start: 20, end: 256 })]);
         }
     }
+}
+
+#[test]
+fn files_are_sorted_whichever_comes_first() {
+    let source = Fake::default()
+        .with("slow", b"hello", None, None)
+        .with("z", b"", None, None)
+        .with("a", b"", None, None);
+    let model = run(&source, &Selection::default()).unwrap();
+    let found: Vec<_> = model.files.iter().map(|file| (file.pin.path.as_str(), file.pin.size)).collect();
+    assert_eq!(found, [("a", 0), ("slow", 5), ("z", 0)]);
 }
 
 #[test]
