@@ -7,10 +7,21 @@ use std::time::{Duration, Instant};
 const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/commands.md");
 
 /// Every command with a page.
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 24] = [
+    "init",
     "validate",
     "lock",
+    "pull",
+    "push",
     "verify",
+    "inspect",
+    "catalog",
+    "store",
+    "keys",
+    "sign",
+    "trust",
+    "policy",
+    "export",
     "plan",
     "deploy",
     "status",

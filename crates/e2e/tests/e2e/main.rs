@@ -18,6 +18,7 @@ mod foreign;
 mod gateway;
 mod http;
 mod isolation;
+mod journey;
 mod judged;
 mod kill;
 mod namespaces;

@@ -23,7 +23,7 @@ struct Oci {
     registry: Registry,
 }
 
-/// The part of a model's config (model-spec, `docs/config.md`) that is read.
+/// The part of a model's config (model-spec, its page on configs) that is read.
 #[derive(Deserialize)]
 struct Config {
     descriptor: Option<ConfigDescriptor>,
