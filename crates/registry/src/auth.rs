@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 /// Largest answer of a token service; tokens that list many groups are long.
 const MAX_ANSWER: usize = 1 << 20;
-/// What a token service that does not say grants (`docs/content/spec/auth/token.md`).
+/// What a token service that does not say grants (distribution: `spec/auth/token.md`).
 const DEFAULT_LIFE: u64 = 60;
 /// Longest that a token is kept.
 const MAX_LIFE: u64 = 3600;
@@ -247,7 +247,7 @@ fn basic(user: &str, password: &str) -> String {
     format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
 }
 
-/// By GET as `docs/content/spec/auth/token.md` says; with a refresh token by POST as `oauth.md` says.
+/// By GET as distribution: `spec/auth/token.md` says; with a refresh token by POST as `oauth.md` says.
 fn token_request(realm: &Url, service: Option<&str>, scope: &Scope, credential: &Credential) -> Request {
     if let Credential::Identity(token) = credential {
         let mut form = url::form_urlencoded::Serializer::new(String::new());
