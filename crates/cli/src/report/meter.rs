@@ -1,4 +1,7 @@
 //! How fast bytes go by, and how long the rest takes: smoothed, so that the figures do not jump.
+//!
+//! The time to go that is shown never grows. Where the rest takes longer than was said, the figure stands until the truth has
+//! come down to it; where it takes more than twice as long, nothing is said rather than something wrong.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +17,7 @@ const LEAST: Duration = Duration::from_millis(50);
 pub(super) struct Speed {
     /// Bytes a second.
     pub(super) rate: u64,
-    /// Seconds to go, where the total is known.
+    /// Seconds to go, where the total is known; in one run never more than before.
     pub(super) eta: Option<u64>,
 }
 
@@ -32,6 +35,8 @@ struct Run {
     done: u64,
     /// Sum of rates, each by its weight; the weights come to `1 - e^(-age / MEMORY)`.
     sum: f64,
+    /// The seconds to go that were said last.
+    said: Option<u64>,
 }
 
 impl Meter {
@@ -41,7 +46,7 @@ impl Meter {
         let run = match &mut self.run {
             Some(run) if run.total == total => run,
             // What was done before this run's first event was done at an unknown rate.
-            slot => slot.insert(Run { total, start: now, last: now, done, sum: 0.0 }),
+            slot => slot.insert(Run { total, start: now, last: now, done, sum: 0.0, said: None }),
         };
         let passed = now.saturating_duration_since(run.last);
         // Never backwards: threads report out of order.
@@ -56,7 +61,21 @@ impl Meter {
         }
         let rate = run.sum / (1.0 - (-age.as_secs_f64() / MEMORY.as_secs_f64()).exp());
         let eta = total.map(|total| total.saturating_sub(done) as f64 / rate).filter(|eta| eta.is_finite());
-        Some(Speed { rate: whole(rate), eta: eta.map(|eta| whole(eta.ceil())) })
+        let eta = eta.map(|eta| whole(eta.ceil())).and_then(|eta| run.say(eta));
+        Some(Speed { rate: whole(rate), eta })
+    }
+}
+
+impl Run {
+    /// What is said of so many seconds to go.
+    fn say(&mut self, eta: u64) -> Option<u64> {
+        match self.said {
+            Some(said) if eta > said => (eta / 2 <= said).then_some(said),
+            _ => {
+                self.said = Some(eta);
+                Some(eta)
+            }
+        }
     }
 }
 
@@ -111,6 +130,30 @@ mod tests {
         assert_eq!(see(2, 0, 10), Some(Speed { rate: 0, eta: None }));
         assert_eq!(see(3, 1, 20), None);
         assert_eq!(see(3, 0, 20), None);
+    }
+
+    #[test]
+    fn the_time_to_go_never_grows_and_is_not_said_when_it_is_far_off() {
+        let (mut meter, start) = (Meter::default(), Instant::now());
+        let (mut done, mut last, mut silent) = (0, u64::MAX, 0);
+        for second in 0..2000 {
+            // Quick at first, then slow, then quick again.
+            done += match second {
+                0..20 => 1000,
+                20..400 => 50,
+                _ => 300,
+            };
+            let speed = meter.see(start + Duration::from_secs(second), done.min(100_000), Some(100_000));
+            match speed.and_then(|speed| speed.eta) {
+                Some(eta) => {
+                    assert!(eta <= last, "{eta} after {last} at {second}");
+                    last = eta;
+                }
+                None => silent += 1,
+            }
+        }
+        assert_eq!(last, 0);
+        assert!((100..1000).contains(&silent), "{silent}");
     }
 
     #[test]
