@@ -160,3 +160,34 @@ fn repositories_that_are_none_are_exit_2_and_a_registry_that_is_not_there_is_6()
     let mount = format!("push stack.yaml oci://127.0.0.1:{port}/a --mount-from registry.example/b");
     assert_eq!(env.run(&mount).code, 2);
 }
+
+#[test]
+fn a_push_that_is_killed_is_completed_by_the_same_command() {
+    let (hub, registry) = (Hub::start(), Registry::start());
+    let env = TestEnv::new();
+    hub.add(repo('a', sovai_test_hub::Content::pattern(9, 24 << 20)).refs(["main"]));
+    let config = layout(&env, "layout");
+    let text = stack("hf:acme/tiny@main", "").replace(
+        &format!("example/engine:1{}", crate::env::IMAGE_PIN),
+        "{ name: example/engine:1, source: oci-layout:./layout }",
+    );
+    env.write("stack.yaml", text);
+    assert_eq!(env.at(&hub, "lock stack.yaml").code, 0);
+    assert_eq!(env.at(&hub, "pull stack.yaml").code, 0);
+    let to = format!("oci://{}/ai/stack", registry.host);
+    for pause in [100, 400, 700] {
+        let args = ["push", "stack.yaml", &to, "--limit-rate", "16MiB"];
+        let mut command = env.process(env!("CARGO_BIN_EXE_sovai"), &args);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(pause));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    let ran = env.run(&format!("push stack.yaml {to}"));
+    assert_eq!(ran.code, 0, "{ran}");
+    assert!(ran.stdout.contains(&format!("image-{config}")), "{ran}");
+    let site = TestEnv::new();
+    site.write("stack.yaml", env.read("stack.yaml")).write("stack.lock.yaml", env.read("stack.lock.yaml"));
+    let ran = site.run(&format!("pull stack.yaml --from {to}"));
+    assert_eq!(ran.code, 0, "{ran}");
+}
