@@ -57,7 +57,7 @@ impl From<SourceError> for CliError {
             SourceError::NoSpace { .. } => Exit::Resources,
             _ => Exit::Unreachable,
         };
-        let new = Self::wrap(exit, &error);
+        let new = Self::wrap(exit, &error).with_findings(mismatch(&error).into_iter().collect());
         match &error {
             SourceError::Refused { hint, .. } => new.hint(hint.clone()),
             SourceError::Http { source, .. } => hinted(new, source),
@@ -76,6 +76,17 @@ impl From<SourceError> for CliError {
             }
             _ => new,
         }
+    }
+}
+
+/// Bytes that were not what was pinned, as a finding.
+fn mismatch(error: &SourceError) -> Option<serde_json::Value> {
+    match error {
+        SourceError::Mismatch { origin, path, expected, found } => Some(serde_json::json!({
+            "type": "source-mismatch", "source": origin, "path": path, "expected": expected, "found": found,
+        })),
+        SourceError::GivenUp { last, .. } => mismatch(last),
+        _ => None,
     }
 }
 

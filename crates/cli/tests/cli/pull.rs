@@ -98,9 +98,11 @@ fn wrong_bytes_are_exit_4_and_nothing_of_them_stays() {
     let env = ready(&hub);
     // The hub serves another file under the commit that is locked.
     hub.add(repo('a', b"GGUF other bytes, so man".to_vec()).refs(["main"]));
-    let ran = pull(&env, &hub, "");
-    assert_eq!(ran.code, 4, "{ran}");
-    assert!(ran.stderr.contains("hint: "), "{ran}");
+    let value = env.json_at(&hub, "pull stack.yaml --model assistant");
+    assert_eq!(value["exitCode"], 4, "{value}");
+    assert!(value["error"]["hints"][0].is_string(), "{value}");
+    assert_eq!(value["findings"][0]["type"], "source-mismatch", "{value}");
+    assert_eq!(value["findings"][0]["path"], "assistant/model.gguf", "{value}");
     let weights = env.root().join("store/blobs/sha256").join(crate::env::WEIGHTS_SHA256);
     assert!(!weights.exists());
     assert_eq!(env.run("verify stack.yaml").code, 6);
