@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Measure sovai side by side with openssl, b3sum, model-signing, docker-compose and nginx; rewrite the figures in
+# Measure sovai side by side with openssl, b3sum, model-signing, docker-compose, nginx and curl; rewrite the figures in
 # docs/benchmarks.md.
 # With arguments: those of the benchmark program in the place of `all --docs`, for example: scripts/bench.sh gateway --quick
 # Takes about fifteen minutes on a machine that has nothing else to do, and 4.5 GiB in $TMPDIR.
@@ -10,7 +10,7 @@ cd "$root"
 need_cargo
 need_docker
 PATH=$PATH:/usr/sbin # where Debian has nginx
-need openssl=openssl docker-compose=docker-compose setpriv=util-linux taskset=util-linux
+need openssl=openssl docker-compose=docker-compose setpriv=util-linux taskset=util-linux curl=curl
 if ! has nginx; then
     install_packages nginx-light
     # The package starts a server of its own; only the program is wanted.

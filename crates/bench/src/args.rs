@@ -90,6 +90,8 @@ pub(crate) enum Part {
     Deploy,
     /// The gateway against nginx
     Gateway,
+    /// A pull from nginx against `curl` and `sync`
+    Pull,
     /// Size and start of the binary
     Start,
     /// Everything

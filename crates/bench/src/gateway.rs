@@ -2,7 +2,7 @@
 
 mod client;
 mod load;
-mod proxies;
+pub(crate) mod proxies;
 pub(crate) mod upstream;
 
 use crate::error::{BenchError, io};

@@ -1,5 +1,5 @@
 //! Measures `sovai` side by side with its peers: hashing with OpenSSL and b3sum, model
-//! signatures with the reference implementation, deploying with Compose, the gateway with nginx.
+//! signatures with the reference implementation, deploying with Compose, the gateway with nginx, pulling with curl.
 //!
 //! Every figure is made of rounds in which sovai and its peer take turns, and is the median of what the rounds gave.
 //! It never judges a figure by its exit code: a bar that is missed is written down, and `docs/benchmarks.md` says what
@@ -12,6 +12,7 @@ mod error;
 mod gateway;
 mod machine;
 mod process;
+mod pull;
 mod report;
 mod shape;
 mod signed;
@@ -173,6 +174,7 @@ fn parts(part: &Part) -> Vec<(&'static str, Measure)> {
     let tree: (_, Measure) = (tree::PART, tree::measure);
     let shape: (_, Measure) = (shape::PART, shape::measure);
     let deploy: (_, Measure) = (deploy::PART, deploy::measure);
+    let pull: (_, Measure) = (pull::PART, pull::measure);
     let gateway: (_, Measure) = (gateway::PART, gateway::measure);
     match part {
         Part::Verify => vec![verify],
@@ -181,8 +183,9 @@ fn parts(part: &Part) -> Vec<(&'static str, Measure)> {
         Part::Shape => vec![shape],
         Part::Deploy => vec![deploy],
         Part::Gateway => vec![gateway],
+        Part::Pull => vec![pull],
         Part::Start => vec![start],
-        Part::All => vec![start, verify, signed, tree, shape, deploy, gateway],
+        Part::All => vec![start, verify, signed, tree, shape, deploy, gateway, pull],
         Part::Upstream { .. } => Vec::new(),
     }
 }

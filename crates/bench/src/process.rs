@@ -56,6 +56,8 @@ pub(crate) struct Finished {
     pub(crate) stderr: String,
     /// Its largest resident set, in MiB. 0 when it was too short-lived to be looked at.
     pub(crate) peak_mib: f64,
+    /// Bytes that it let the system write to a disk (`write_bytes` of `proc_pid_io(5)`).
+    pub(crate) written: u64,
 }
 
 /// Runs a program to its end, which must be exit code 0.
@@ -69,7 +71,7 @@ pub(crate) fn run(command: &mut Command, limit: Duration) -> Result<Finished, Be
     command.stdin(Stdio::null()).stdout(out).stderr(err);
     let start = Instant::now();
     let mut guard = Background { child: command.spawn().map_err(failed())? };
-    let peak_kib = wait(&guard.child, start, limit).map_err(|how| match how {
+    let (peak_kib, written) = wait(&guard.child, start, limit).map_err(|how| match how {
         Waited::Interrupted => BenchError::Interrupted,
         Waited::Over => BenchError::Command {
             command: shown.clone(),
@@ -85,7 +87,7 @@ pub(crate) fn run(command: &mut Command, limit: Duration) -> Result<Finished, Be
         let said = if stderr.trim().is_empty() { &stdout } else { &stderr };
         return Err(BenchError::Command { command: shown, how: status.to_string(), said: tail(said) });
     }
-    Ok(Finished { wall, stdout, stderr, peak_mib: peak_kib / 1024.0 })
+    Ok(Finished { wall, stdout, stderr, peak_mib: peak_kib / 1024.0, written })
 }
 
 enum Waited {
@@ -94,8 +96,8 @@ enum Waited {
     Failed(std::io::Error),
 }
 
-/// Waits for a child's end; gives its peak memory in KiB.
-fn wait(child: &Child, start: Instant, limit: Duration) -> Result<f64, Waited> {
+/// Waits for a child's end; gives its peak memory in KiB, and the bytes that it wrote.
+fn wait(child: &Child, start: Instant, limit: Duration) -> Result<(f64, u64), Waited> {
     let pid = Pid::from_child(child);
     let handle = pidfd_open(pid, PidfdFlags::empty()).map_err(|error| Waited::Failed(error.into()))?;
     let status = format!("/proc/{}/status", child.id());
@@ -104,7 +106,8 @@ fn wait(child: &Child, start: Instant, limit: Duration) -> Result<f64, Waited> {
     loop {
         match poll(&mut [PollFd::new(&handle, PollFlags::IN)], Some(&every)) {
             Ok(0) | Err(rustix::io::Errno::INTR) => {}
-            Ok(_) => return Ok(peak),
+            // It has ended, and nobody has asked how yet: its figures are still there.
+            Ok(_) => return Ok((peak, written(child))),
             Err(error) => return Err(Waited::Failed(error.into())),
         }
         if let Ok(text) = fs_err::read_to_string(&status) {
@@ -117,6 +120,12 @@ fn wait(child: &Child, start: Instant, limit: Duration) -> Result<f64, Waited> {
             return Err(Waited::Over);
         }
     }
+}
+
+fn written(child: &Child) -> u64 {
+    let text = fs_err::read_to_string(format!("/proc/{}/io", child.id())).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("write_bytes:"));
+    line.and_then(|number| number.trim().parse().ok()).unwrap_or_default()
 }
 
 fn read(file: &mut File) -> String {

@@ -31,7 +31,13 @@ pub(crate) fn free_port() -> Result<SocketAddr, BenchError> {
     listener.local_addr().map_err(io("a free port"))
 }
 
-fn start(program: &str, args: &[&str], address: SocketAddr, log: &Path) -> Result<Server, BenchError> {
+/// Starts a program and waits until it listens.
+pub(crate) fn start(
+    program: &str,
+    args: &[&str],
+    address: SocketAddr,
+    log: &Path,
+) -> Result<Server, BenchError> {
     let out = fs_err::File::create(log).map_err(io("a log"))?.into_parts().0;
     let process = Background::start(program, args, out)?;
     let deadline = Instant::now() + LISTENS;

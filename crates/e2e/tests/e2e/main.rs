@@ -25,6 +25,7 @@ mod namespaces;
 mod operate;
 mod own_engine;
 mod process;
+mod pull;
 mod real;
 mod redeploy;
 mod refused;

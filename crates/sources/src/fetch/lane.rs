@@ -18,7 +18,7 @@ const BATCH: usize = 512 << 10;
 /// Bytes that wait while others are written; then no more are taken from the network.
 const MOST_WAITING: usize = 2 << 20;
 /// What came is written after this, also where it comes slowly: a kill costs no more.
-const AGE: Duration = Duration::from_millis(20);
+const AGE: Duration = Duration::from_millis(5);
 /// A connection that brings less than this many bytes in this time counts as one that stands.
 const SLOWEST: (u64, Duration) = (4 << 10, Duration::from_mins(1));
 /// A note tells a person of waits that are at least so long.
