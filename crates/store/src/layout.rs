@@ -126,7 +126,7 @@ impl Store {
         model: &Sha256,
         holder: &str,
     ) -> Result<StoreLock, StoreError> {
-        StoreLock::take(&self.model_lock(model), holder)
+        StoreLock::take_passing(&self.model_lock(model), holder)
     }
 
     pub(crate) fn model_lock(&self, model: &Sha256) -> PathBuf {

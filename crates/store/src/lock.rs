@@ -19,6 +19,8 @@ const NAME_PAUSE: Duration = Duration::from_millis(5);
 pub struct StoreLock {
     file: File,
     path: PathBuf,
+    /// Its file goes with it.
+    passing: bool,
 }
 
 impl StoreLock {
@@ -33,7 +35,19 @@ impl StoreLock {
             Err(error) => return Err(StoreError::io("lock", path, error)),
         }
         write_holder(&mut file, path, holder)?;
-        Ok(Self { file, path: path.to_owned() })
+        Ok(Self { file, path: path.to_owned(), passing: false })
+    }
+
+    /// Like [`StoreLock::take`], for a lock of which there are many: its file is removed when it is given back.
+    pub(crate) fn take_passing(path: &Path, holder: &str) -> Result<Self, StoreError> {
+        loop {
+            let mut lock = Self::take(path, holder)?;
+            // Its last holder may have removed the name after we opened the file: then others lock another one.
+            if is_named(&lock.file, path) {
+                lock.passing = true;
+                return Ok(lock);
+            }
+        }
     }
 
     /// The lock file.
@@ -44,10 +58,21 @@ impl StoreLock {
 
 impl Drop for StoreLock {
     fn drop(&mut self) {
+        if self.passing && is_named(&self.file, &self.path) {
+            drop(fs_err::remove_file(&self.path));
+        }
         // So that the next one who is told "busy" does not read our name.
         drop(self.file.set_len(0));
         // Closing the file is not enough: a child that was forked and has not yet run its program holds a copy of it.
         let _ = rustix::fs::flock(&self.file, FlockOperation::Unlock);
+    }
+}
+
+/// Whether the open file is the one that has this name now.
+fn is_named(file: &File, path: &Path) -> bool {
+    match (rustix::fs::fstat(file), rustix::fs::lstat(path)) {
+        (Ok(open), Ok(named)) => (open.st_dev, open.st_ino) == (named.st_dev, named.st_ino),
+        _ => false,
     }
 }
 

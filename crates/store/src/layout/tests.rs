@@ -252,3 +252,32 @@ fn bounded_reads_follow_no_link_and_stop() {
         .unwrap();
     assert!(matches!(read_bounded(&dir.path().join("fifo"), 3), Err(StoreError::Corrupt { .. })));
 }
+
+#[test]
+fn the_lock_of_a_model_excludes_and_leaves_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&folder.path().join("store")).unwrap();
+    let hold = store.hold("a test").unwrap();
+    let model = crate::model::sha256(b"a model");
+    let lock = store.lock_model(&hold, &model, "the first").unwrap();
+    let busy = store.lock_model(&hold, &model, "the second").unwrap_err();
+    assert!(matches!(&busy, StoreError::Busy { holder, .. } if holder.contains("the first")), "{busy:?}");
+    drop(lock);
+    assert_eq!(fs_err::read_dir(store.root().join("tmp")).unwrap().count(), 0);
+    // Many at once: never two holders.
+    let inside = std::sync::atomic::AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for _ in 0..200 {
+                    if let Ok(lock) = store.lock_model(&hold, &model, "one of many") {
+                        assert_eq!(inside.fetch_add(1, std::sync::atomic::Ordering::SeqCst), 0);
+                        inside.fetch_sub(1, std::sync::atomic::Ordering::SeqCst);
+                        drop(lock);
+                    }
+                }
+            });
+        }
+    });
+    assert_eq!(fs_err::read_dir(store.root().join("tmp")).unwrap().count(), 0);
+}
