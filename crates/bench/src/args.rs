@@ -90,6 +90,8 @@ pub(crate) enum Part {
     Deploy,
     /// The gateway against nginx
     Gateway,
+    /// A lock of 595 GB in 62 shards, as a hub lists it
+    Lock,
     /// A pull from nginx against `curl` and `sync`
     Pull,
     /// Size and start of the binary

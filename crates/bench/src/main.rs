@@ -10,6 +10,7 @@ mod deploy;
 mod docs;
 mod error;
 mod gateway;
+mod lock;
 mod machine;
 mod process;
 mod pull;
@@ -174,6 +175,7 @@ fn parts(part: &Part) -> Vec<(&'static str, Measure)> {
     let tree: (_, Measure) = (tree::PART, tree::measure);
     let shape: (_, Measure) = (shape::PART, shape::measure);
     let deploy: (_, Measure) = (deploy::PART, deploy::measure);
+    let lock: (_, Measure) = (lock::PART, lock::measure);
     let pull: (_, Measure) = (pull::PART, pull::measure);
     let gateway: (_, Measure) = (gateway::PART, gateway::measure);
     match part {
@@ -183,9 +185,10 @@ fn parts(part: &Part) -> Vec<(&'static str, Measure)> {
         Part::Shape => vec![shape],
         Part::Deploy => vec![deploy],
         Part::Gateway => vec![gateway],
+        Part::Lock => vec![lock],
         Part::Pull => vec![pull],
         Part::Start => vec![start],
-        Part::All => vec![start, verify, signed, tree, shape, deploy, gateway, pull],
+        Part::All => vec![start, verify, signed, tree, shape, deploy, gateway, lock, pull],
         Part::Upstream { .. } => Vec::new(),
     }
 }
