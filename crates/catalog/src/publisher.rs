@@ -48,6 +48,9 @@ pub struct Hub {
     pub schemes: Vec<String>,
     /// Its hosts, each with all its subdomains.
     pub hosts: Vec<String>,
+    /// Hosts of others that hand out what it has, each with all its subdomains: no second source, and not its own word.
+    #[serde(default)]
+    pub proxies: Vec<String>,
     /// Where the facts were found.
     pub source: String,
     /// When (`YYYY-MM-DD`).
@@ -102,13 +105,20 @@ pub fn hub_of_scheme(scheme: &str) -> Option<&'static Hub> {
     hubs().iter().find(|hub| hub.schemes.iter().any(|known| known == scheme))
 }
 
-/// The hub that a host, written in lower case, belongs to.
+/// The hub that a host, written in lower case, belongs to, or hands out the files of.
 pub fn hub_of_host(host: &str) -> Option<&'static Hub> {
-    hubs().iter().find(|hub| {
-        hub.hosts.iter().any(|known| {
-            host == known || host.strip_suffix(known.as_str()).is_some_and(|rest| rest.ends_with('.'))
-        })
-    })
+    hubs().iter().find(|hub| hub.is_own_host(host) || hub.proxies.iter().any(|known| is_below(host, known)))
+}
+
+impl Hub {
+    /// Whether a host, written in lower case, is the hub's own.
+    pub fn is_own_host(&self, host: &str) -> bool {
+        self.hosts.iter().any(|known| is_below(host, known))
+    }
+}
+
+fn is_below(host: &str, known: &str) -> bool {
+    host == known || host.strip_suffix(known).is_some_and(|rest| rest.ends_with('.'))
 }
 
 #[cfg(test)]

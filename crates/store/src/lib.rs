@@ -32,7 +32,7 @@ pub use model::{
     model_manifest,
 };
 pub use named::{Artifact, Content, Marked, Wanted, model_files};
-pub use partial::{Partial, PartialFile, Ranges};
+pub use partial::{Download, Partial, PartialFile, Ranges};
 pub use prune::Removed;
 pub use root::{KeptRoot, Root, RootImage, RootKind};
 pub use stack::StackDir;

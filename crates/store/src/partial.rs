@@ -17,11 +17,15 @@ use std::io::{self, IoSlice, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// A journal that grew beyond this is written anew, short.
 const LONG_JOURNAL: u64 = 256 << 10;
 /// How often a file is opened again that its last holder just gave its real name.
 const TRIES: u32 = 100;
+/// How often, and how long, whoever finds a file held waits for one who only looks whether it is.
+const LOOKS: u32 = 5;
+const LOOK: Duration = Duration::from_millis(2);
 
 /// A blob that is not whole yet: `partial/<sha256 hex>`, and beside it its journal, which says which bytes are there.
 ///
@@ -55,6 +59,19 @@ pub struct PartialFile {
     pub sha256: Sha256,
     /// Bytes that it takes on the disk.
     pub bytes: u64,
+}
+
+/// An unfinished download, as its journal tells of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Download {
+    /// The digest that it is to have.
+    pub sha256: Sha256,
+    /// Bytes that are there; what another process writes at this moment may be missing.
+    pub have: u64,
+    /// Bytes that it is to have; `None` where no journal says it.
+    pub size: Option<u64>,
+    /// Who is writing it now, as in `process 123 (sovai pull)`; `None` when nobody is.
+    pub holder: Option<String>,
 }
 
 impl Store {
@@ -129,6 +146,30 @@ impl Store {
         }
         found.sort();
         Ok(found)
+    }
+
+    /// The unfinished downloads, sorted by digest. Changes nothing; whether somebody writes one is asked by a shared lock for a
+    /// moment, which a download that begins just then waits for.
+    pub fn downloads(&self) -> Result<Vec<Download>, StoreError> {
+        // A store of an earlier version, or on a medium that cannot be written, may have none.
+        if !self.partials().exists() {
+            return Ok(Vec::new());
+        }
+        let boot = boot_id();
+        let of = |file: PartialFile| {
+            let path = self.partials().join(file.sha256.hex());
+            let text = layout::read_bounded(&journal_of(&path), journal::MAX_BYTES).ok().flatten();
+            let text = text.unwrap_or_default();
+            let size = journal::size(&text, &file.sha256);
+            let journal = size.and_then(|size| Journal::read(&text, &file.sha256, size, boot.as_deref()));
+            let mut journal = journal.unwrap_or_default();
+            let length = fs_err::symlink_metadata(&path).map_or(0, |meta| meta.len());
+            journal.have.remove(&(length..u64::MAX));
+            let holder =
+                is_held(&path).then(|| journal.holder.unwrap_or_else(|| "another process".to_owned()));
+            Download { sha256: file.sha256, have: journal.have.total(), size, holder }
+        };
+        Ok(self.partial_files()?.into_iter().map(of).collect())
     }
 
     /// Removes the partial file of a blob with its journal; one that somebody writes is [`StoreError::Busy`] and stays. Fine
@@ -279,10 +320,17 @@ fn journal_of(path: &Path) -> PathBuf {
 /// Opens the file of bytes, or makes it, and takes its lock without waiting.
 fn hold(path: &Path, holder: impl Fn(&Path) -> Option<String>) -> Result<File, StoreError> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let mut looks = LOOKS;
     for _ in 0..TRIES {
         let fd = rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR).context("open", path)?;
         match rustix::fs::flock(&fd, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
+            // Perhaps somebody only looks whether it is held.
+            Err(Errno::WOULDBLOCK) if looks > 0 => {
+                looks -= 1;
+                std::thread::sleep(LOOK);
+                continue;
+            }
             Err(Errno::WOULDBLOCK) => {
                 let holder = holder(&journal_of(path)).unwrap_or_else(|| "another process".to_owned());
                 return Err(StoreError::Busy { path: path.to_owned(), holder });
@@ -301,6 +349,15 @@ fn hold(path: &Path, holder: impl Fn(&Path) -> Option<String>) -> Result<File, S
         }
     }
     Err(StoreError::io("open", path, Errno::AGAIN))
+}
+
+/// Whether somebody writes it.
+fn is_held(path: &Path) -> bool {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let Ok(fd) = rustix::fs::open(path, flags, Mode::empty()) else { return false };
+    let held = rustix::fs::flock(&fd, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK);
+    let _ = rustix::fs::flock(&fd, FlockOperation::Unlock);
+    held
 }
 
 fn begin(path: &Path, text: &str) -> Result<File, StoreError> {

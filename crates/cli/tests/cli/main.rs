@@ -23,6 +23,7 @@ mod push;
 mod settings;
 mod sign;
 mod store;
+mod store_processes;
 mod trust;
 mod validate;
 mod verify;

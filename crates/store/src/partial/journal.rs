@@ -79,6 +79,13 @@ impl Journal {
     }
 }
 
+/// The length of the file that a journal is of; nothing when it is of another file.
+pub(super) fn size(text: &[u8], digest: &Sha256) -> Option<u64> {
+    let line = text.split(|byte| *byte == b'\n').next()?;
+    let (magic_and_digest, size) = std::str::from_utf8(line).ok()?.rsplit_once(' ')?;
+    (magic_and_digest == format!("{MAGIC} {}", digest.hex())).then(|| size.parse().ok())?
+}
+
 /// One line.
 pub(super) fn record(kind: char, range: &Range<u64>) -> String {
     format!("{kind} {} {}\n", range.start, range.end)

@@ -328,7 +328,12 @@ fn by_hub(input: &LevelInput<'_>, level: &Level) -> Result<String, String> {
     let hub = input.source.and_then(|source| sovai_catalog::hub_of_scheme(source.split_once(':')?.0));
     let commit = input.revision.filter(|text| is_commit(text));
     if let (Some(hub), Some(commit), true) = (hub, commit, input.resolved_at_hub) {
-        return Ok(format!("the lock took the pins from the list of commit {commit} at {}", hub.name));
+        let through =
+            through(input, level, commit).map(|host| format!(" through {host}")).unwrap_or_default();
+        return Ok(format!(
+            "the lock took the pins from the list of commit {commit} at {}{through}",
+            hub.name
+        ));
     }
     let witnessed = input.witnesses.sightings.iter().find(|sighting| {
         sighting.source.names_a_commit()
@@ -345,6 +350,19 @@ fn by_hub(input: &LevelInput<'_>, level: &Level) -> Result<String, String> {
         None => Err("the digests that a hub lists for a full commit; record them with `sovai trust witness`"
             .to_owned()),
     }
+}
+
+/// The host that stood in for the hub when the list was read, where the evidence log tells of it and of no list of the hub.
+fn through<'a>(input: &LevelInput<'_>, level: &'a Level, commit: &str) -> Option<&'a str> {
+    let source = input.source?.split('@').next()?;
+    let (_, repository) = source.split_once(':')?;
+    let (own, end) = (format!("{source}@{commit}"), format!("/{repository}@{commit}"));
+    let mut seen = level.sources.iter().filter(|source| whole(source) || source.source == own);
+    if seen.clone().any(|source| source.source == own) {
+        return None;
+    }
+    let other = seen.find(|source| source.source.ends_with(&end))?;
+    other.source.strip_prefix("https://")?.split('/').next()
 }
 
 /// In which forms a source's digests were seen. A hub's own list is the hub's word; of the others it is whose list it is.

@@ -88,7 +88,24 @@ fn endpoint(source: &Source) -> Option<String> {
         "modelscope" => "MODELSCOPE_ENDPOINT",
         _ => return None,
     };
-    std::env::var(variable).ok().filter(|value| !value.is_empty())
+    let value = std::env::var(variable).ok().filter(|value| !value.is_empty())?;
+    // A name and a password before the host are nobody's business.
+    let Some((protocol, rest)) = value.split_once("://") else { return Some(value) };
+    let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    Some(format!("{protocol}://{host}{}", path.trim_end_matches('/')))
+}
+
+/// Where a list was read: at the hub, or at the other host that stands in for it. That one speaks for itself alone, so its
+/// record bears its own name; it is written with `https:` also where it is this host.
+fn seen_at(scheme: &str, endpoint: Option<&str>, repository: &str, revision: &str) -> String {
+    let rest = endpoint.and_then(|endpoint| Some(endpoint.split_once("://")?.1));
+    let Some(rest) = rest else { return format!("{scheme}:{repository}@{revision}") };
+    let host = rest.split(['/', ':']).next().unwrap_or_default().to_ascii_lowercase();
+    if sovai_catalog::hub_of_scheme(scheme).is_some_and(|hub| hub.is_own_host(host.trim_end_matches('.'))) {
+        return format!("{scheme}:{repository}@{revision}");
+    }
+    format!("https://{rest}/{repository}@{revision}")
 }
 
 /// A hub's own list of one commit, as a witness of its digests. Files of which it has no digest are not in it, and a list too
@@ -102,7 +119,9 @@ fn witnessed(found: &LookedUp, time: u64) -> Option<Record> {
     };
     let repository = rest.split('@').next()?;
     let revision = found.resolved.revision.as_deref()?;
-    let source: sovai_trust::Source = format!("{scheme}:{repository}@{revision}").parse().ok()?;
+    let at = seen_at(scheme, endpoint(&found.source).as_deref(), repository, revision);
+    let source: sovai_trust::Source = at.parse().ok()?;
+    let is_commit = revision.len() == 40 && revision.bytes().all(|byte| byte.is_ascii_hexdigit());
     let pins: Vec<_> = found
         .resolved
         .files
@@ -111,9 +130,37 @@ fn witnessed(found: &LookedUp, time: u64) -> Option<Record> {
         .map(|file| file.pin.clone())
         .collect();
     let listing = Listing::of_pins(kind, &pins).ok()?;
-    source.names_a_commit().then(|| Record { source, time, place: place(), list: None, listing })
+    (is_commit || source.names_a_commit()).then(|| Record {
+        source,
+        time,
+        place: place(),
+        list: None,
+        listing,
+    })
 }
 
 fn evidence(error: EvidenceError) -> CliError {
     error.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::seen_at;
+
+    #[test]
+    fn only_the_hub_s_own_hosts_speak_as_the_hub() {
+        let at = |endpoint| seen_at("hf", endpoint, "org/name", "c0");
+        for own in [None, Some("https://huggingface.co"), Some("https://HUGGINGFACE.co:443")] {
+            assert_eq!(at(own), "hf:org/name@c0", "{own:?}");
+        }
+        for (other, expected) in [
+            ("https://mirror.example/hf", "https://mirror.example/hf/org/name@c0"),
+            ("https://hf-mirror.com", "https://hf-mirror.com/org/name@c0"),
+            ("http://127.0.0.1:99", "https://127.0.0.1:99/org/name@c0"),
+            ("https://huggingface.co.mirror.example", "https://huggingface.co.mirror.example/org/name@c0"),
+            ("https://www.modelscope.cn", "https://www.modelscope.cn/org/name@c0"),
+        ] {
+            assert_eq!(at(Some(other)), expected);
+        }
+    }
 }

@@ -22,6 +22,8 @@ struct Body {
     store: String,
     models: Vec<Model>,
     images: Vec<Image>,
+    /// Downloads that are not finished.
+    partial: Vec<Partial>,
     roots: Vec<RootLine>,
     /// What nothing names; `null` when that is not known.
     unnamed: Option<Unnamed>,
@@ -68,6 +70,21 @@ struct Image {
     state: State,
 }
 
+/// An unfinished download.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Partial {
+    digest: Sha256,
+    /// `STACK/MODEL/PATH`.
+    names: BTreeSet<String>,
+    /// Bytes that are there.
+    have: u64,
+    /// Bytes that it is to have, where that is known.
+    size: Option<u64>,
+    /// Who writes it now.
+    held_by: Option<String>,
+}
+
 #[derive(Serialize)]
 struct RootLine {
     manifest: String,
@@ -93,6 +110,14 @@ pub(super) fn run(ctx: &Ctx) -> Result<Exit, CliError> {
     let images: Vec<Image> =
         of(&artifacts, Content::Image).map(|image| image_line(&store, &named, image)).collect();
     let unnamed = unnamed(&store, &named, &artifacts, ctx)?;
+    let partial = store.downloads()?.into_iter().map(|download| Partial {
+        digest: download.sha256,
+        names: named.files.get(&download.sha256).cloned().unwrap_or_default(),
+        have: download.have,
+        size: download.size,
+        held_by: download.holder,
+    });
+    let partial = partial.collect();
     let roots = named.roots.iter().map(|looked| RootLine {
         manifest: looked.kept.root.manifest.display().to_string(),
         stack: looked.kept.root.stack.to_string(),
@@ -103,6 +128,7 @@ pub(super) fn run(ctx: &Ctx) -> Result<Exit, CliError> {
         store: store.root().display().to_string(),
         models,
         images,
+        partial,
         roots: roots.collect(),
         unnamed,
     };
@@ -214,6 +240,20 @@ fn text(body: &Body) -> String {
             words(&image.platforms, "unknown platform"),
             format_bytes(image.bytes),
             image.state.note()
+        );
+    }
+    for partial in &body.partial {
+        let names = words(&partial.names, "named by nothing");
+        let of = partial.size.map_or_else(|| "unknown".to_owned(), format_bytes);
+        let held = match &partial.held_by {
+            Some(holder) => format!("  held by {}", safe_line(holder)),
+            None => String::new(),
+        };
+        let _ = writeln!(
+            text,
+            "partial {}  {names}  {} of {of}{held}",
+            partial.digest.short(),
+            format_bytes(partial.have)
         );
     }
     for root in body.roots.iter().filter(|root| root.state == RootState::Away) {

@@ -7,7 +7,7 @@ use crate::manifest::{self, ManifestFile};
 use crate::output::safe_line;
 use serde::Serialize;
 use serde_json::Value;
-use sovai_core::{Name, Sha256};
+use sovai_core::{FilePin, Name, Sha256};
 use sovai_manifest::{ImagePin, Lock, MAX_BYTES, resolve};
 use sovai_store::{Artifact, Content, KeptRoot, Root, RootImage, RootKind, Store, StoreError, Wanted};
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,6 +45,8 @@ pub(super) struct Named {
     pub(super) images: BTreeMap<Sha256, BTreeSet<String>>,
     /// The manifests that name a model or an image, by each of its digests.
     pub(super) manifests: BTreeMap<Sha256, BTreeSet<String>>,
+    /// `STACK/MODEL/PATH` by the digest of a file, as manifests and their locks name it.
+    pub(super) files: BTreeMap<Sha256, BTreeSet<String>>,
     /// Why it is not known what one of the roots names.
     pub(super) broken: Option<CliError>,
 }
@@ -58,6 +60,7 @@ pub(super) fn look(store: &Store, forget: &[PathBuf]) -> Result<Named, CliError>
         models: BTreeMap::new(),
         images: BTreeMap::new(),
         manifests: BTreeMap::new(),
+        files: BTreeMap::new(),
         broken: None,
     };
     for kept in store.roots()? {
@@ -107,14 +110,11 @@ impl Named {
                 let pins: Vec<_> = model
                     .files
                     .iter()
-                    .map(|file| sovai_core::FilePin {
-                        path: file.path.clone(),
-                        size: file.size,
-                        sha256: file.sha256,
-                    })
+                    .map(|file| FilePin { path: file.path.clone(), size: file.size, sha256: file.sha256 })
                     .collect();
                 let digest = self.wanted.model(&pins);
                 self.model(&root.stack, name, digest, &root.manifest);
+                self.files(&root.stack, name, &pins);
             }
             for (reference, image) in &lock.images {
                 let image =
@@ -136,6 +136,7 @@ impl Named {
         for (name, pins) in &resolved.models {
             let digest = self.wanted.model(pins);
             self.model(&file.manifest.name, name, digest, &root.manifest);
+            self.files(&file.manifest.name, name, pins);
         }
         for (reference, image) in &resolved.images {
             let digest = match image.pin {
@@ -173,6 +174,12 @@ impl Named {
     fn model(&mut self, stack: &Name, model: &Name, digest: Sha256, manifest: &Path) {
         self.models.entry(digest).or_default().insert(format!("{stack}/{model}"));
         self.manifests.entry(digest).or_default().insert(manifest.display().to_string());
+    }
+
+    fn files(&mut self, stack: &Name, model: &Name, pins: &[FilePin]) {
+        for pin in pins {
+            self.files.entry(pin.sha256).or_default().insert(format!("{stack}/{model}/{}", pin.path));
+        }
     }
 
     fn image(&mut self, reference: &str, image: &RootImage, manifest: &Path) {

@@ -1,0 +1,93 @@
+//! Several processes of the program on one store.
+
+use crate::env::TestEnv;
+use crate::lock_remote::{repo, stack};
+use serde_json::Value;
+use sovai_test_hub::{Content, Fault, Hub};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+const SIZE: u64 = 16 << 20;
+const PULL: [&str; 4] = ["pull", "stack.yaml", "--model", "assistant"];
+
+/// A locked model of [`SIZE`] bytes at a slow hub.
+fn slow() -> (TestEnv, Hub) {
+    let (env, hub) = (TestEnv::new(), Hub::start());
+    hub.add(repo('a', Content::pattern(7, SIZE)).refs(["main"]));
+    env.write("stack.yaml", stack("hf:acme/tiny@main", ""));
+    assert_eq!(env.at(&hub, "lock stack.yaml").code, 0);
+    hub.forget();
+    hub.fault("**", Fault::Throttle(4 << 20));
+    (env, hub)
+}
+
+fn start(env: &TestEnv, hub: &Hub) -> Child {
+    let mut command = env.process(env!("CARGO_BIN_EXE_sovai"), &PULL);
+    command.env("HF_ENDPOINT", hub.url()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().unwrap()
+}
+
+/// Waits until the list shows a download of the weights that has begun.
+fn begun(env: &TestEnv) -> Value {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        if env.root().join("store/partial").exists() {
+            let list = env.json("store list");
+            let seen =
+                list["partial"].as_array().unwrap().iter().find(|it| it["have"].as_u64() > Some(1 << 20));
+            if let Some(partial) = seen {
+                return partial.clone();
+            }
+        }
+        assert!(Instant::now() < deadline, "no download began");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_list_shows_downloads_and_who_holds_them_and_a_prune_leaves_them() {
+    let (env, hub) = slow();
+    let mut child = start(&env, &hub);
+    let partial = begun(&env);
+    assert_eq!(partial["names"], serde_json::json!(["demo/assistant/model.gguf"]), "{partial}");
+    assert_eq!(partial["size"], SIZE, "{partial}");
+    let held = partial["heldBy"].as_str().unwrap_or_else(|| panic!("{partial}"));
+    assert!(held.starts_with(&format!("process {} ", child.id())), "{partial}");
+    let text = env.run("store list").stdout;
+    assert!(text.contains("  demo/assistant/model.gguf  ") && text.contains("  held by process "), "{text}");
+    assert_eq!(env.run("store prune").code, 11);
+    assert_eq!(env.run("store prune --partial").code, 11);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let left = begun(&env);
+    assert_eq!(left["heldBy"], Value::Null, "{left}");
+    assert_eq!(env.run("store prune").code, 0);
+    assert!(begun(&env)["have"].as_u64() >= partial["have"].as_u64(), "what a lock names stays");
+    hub.clear_faults();
+    assert_eq!(env.at(&hub, &PULL.join(" ")).code, 0);
+    assert_eq!(env.json("store list")["partial"], serde_json::json!([]));
+    assert_eq!(env.run("store verify").code, 0);
+}
+
+#[test]
+fn two_pulls_at_once_bring_each_byte_once() {
+    let (env, hub) = slow();
+    let mut children = [start(&env, &hub), start(&env, &hub)];
+    for child in &mut children {
+        let code = child.wait().unwrap().code();
+        assert!(matches!(code, Some(0 | 11)), "{code:?}");
+    }
+    assert_eq!(env.run("store verify").code, 0);
+    assert_eq!(env.json("store list")["models"][0]["state"], "whole");
+    assert!(hub.bytes_sent() < SIZE + SIZE / 4, "{} bytes were sent for {SIZE}", hub.bytes_sent());
+}
+
+#[test]
+fn a_mirror_that_stands_in_for_the_hub_is_named() {
+    let (env, hub) = slow();
+    hub.clear_faults();
+    assert_eq!(env.at(&hub, &PULL.join(" ")).code, 0);
+    let text = env.run("verify stack.yaml").stdout;
+    let host = hub.url().replace("http://", "");
+    assert!(text.contains(&format!(" at Hugging Face through {host}")), "{text}");
+}
