@@ -91,3 +91,42 @@ fn a_mirror_that_stands_in_for_the_hub_is_named() {
     let host = hub.url().replace("http://", "");
     assert!(text.contains(&format!(" at Hugging Face through {host}")), "{text}");
 }
+
+#[test]
+fn a_mirror_that_lies_is_passed_over_and_a_token_is_written_nowhere() {
+    const TOKEN: &str = "hf_canary_5d1c";
+    let (env, hub) = (TestEnv::new(), Hub::start());
+    let weights = vec![7_u8; 100_000];
+    hub.add(repo('a', weights.clone()).refs(["main"]));
+    env.write("stack.yaml", stack("hf:acme/tiny@main", "\n      mirrors: [file:./mirror]"));
+    env.write("mirror/config.json", "{}").write("mirror/LICENSE", "Apache License\n");
+    let at = |line: &str| {
+        let words: Vec<&str> = line.split(' ').collect();
+        let mut command = env.command(&words);
+        command.env("HF_ENDPOINT", hub.url()).env("HF_TOKEN", TOKEN);
+        let ran = env.finish(&mut command);
+        assert!(!format!("{ran}").contains(TOKEN), "{ran}");
+        ran
+    };
+    assert_eq!(at("-v lock stack.yaml").code, 0);
+    assert!(hub.requests().iter().any(|seen| seen.authorization.is_some()), "the token was sent");
+    hub.fault("model.gguf", Fault::Corrupt);
+    env.write("mirror/model.gguf", vec![8_u8; 100_000]);
+    let ran = at("-v -o json pull stack.yaml --model assistant");
+    assert_eq!(ran.code, 4, "all lie: {ran}");
+    let weights_left = env.everything_below("store").into_iter().filter(|path| {
+        path.parent().is_some_and(|parent| parent.ends_with("partial"))
+            || path.metadata().is_ok_and(|meta| meta.is_file() && meta.len() == 100_000)
+    });
+    assert_eq!(weights_left.collect::<Vec<_>>(), Vec::<std::path::PathBuf>::new());
+    env.write("mirror/model.gguf", weights);
+    let ran = at("-v -o json pull stack.yaml --model assistant");
+    assert_eq!(ran.code, 0, "{ran}");
+    let value: Value = serde_json::from_str(&ran.stdout).unwrap();
+    let from = value["models"][0]["files"][2]["from"].to_string();
+    assert!(from.contains("mirror"), "{value}");
+    for path in env.everything_below("store").into_iter().filter(|path| path.is_file()) {
+        let bytes = fs_err::read(&path).unwrap();
+        assert!(!bytes.windows(TOKEN.len()).any(|part| part == TOKEN.as_bytes()), "{}", path.display());
+    }
+}
