@@ -20,6 +20,8 @@ use url::{Host, Url};
 const MAX_REDIRECTS: usize = 10;
 /// Bytes of an error's body that are looked at.
 const ERROR_BODY: usize = 16 << 10;
+/// How long they may take.
+const ERROR_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How to reach outside.
 #[derive(Debug, Clone)]
@@ -42,6 +44,8 @@ impl Default for Options {
 #[derive(Debug, Clone)]
 pub struct Client {
     inner: reqwest::Client,
+    /// For requests whose redirects stay with their server.
+    staying: reqwest::Client,
     options: Options,
 }
 
@@ -55,6 +59,8 @@ pub struct Request {
     taken: Option<Arc<AtomicU64>>,
     /// How long its answer's head may take, where that is more than usual.
     patience: Option<Duration>,
+    /// It follows no redirect to another server.
+    stays: bool,
 }
 
 /// A successful answer whose body has not been read.
@@ -67,7 +73,7 @@ pub struct Response {
 impl Request {
     /// A request without headers.
     pub fn new(method: Method, url: Url) -> Self {
-        Self { method, url, headers: HeaderMap::new(), body: None, taken: None, patience: None }
+        Self { method, url, headers: HeaderMap::new(), body: None, taken: None, patience: None, stays: false }
     }
 
     /// A GET.
@@ -91,6 +97,14 @@ impl Request {
             value.set_sensitive(true);
             self.headers.insert(reqwest::header::AUTHORIZATION, value);
         }
+        self
+    }
+
+    /// Follows no redirect to another server: for a secret that stands in the body, the query or a header of its own, which no
+    /// redirect is known to drop.
+    #[must_use]
+    pub const fn staying(mut self) -> Self {
+        self.stays = true;
         self
     }
 
@@ -150,6 +164,7 @@ impl Request {
             body,
             taken: None,
             patience: self.patience,
+            stays: self.stays,
         })
     }
 }
@@ -168,33 +183,8 @@ impl Client {
     pub fn new(options: &Options) -> Result<Self, HttpError> {
         // Another crate may have installed it before; then that one stays.
         drop(rustls::crypto::ring::default_provider().install_default());
-        let mut builder = reqwest::Client::builder()
-            .user_agent(concat!("sovai/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(options.connect)
-            .read_timeout(options.silence)
-            .redirect(Policy::custom(|attempt| {
-                if attempt.previous().len() > MAX_REDIRECTS {
-                    attempt.error("too many redirects")
-                } else if let Err(reason) = may_follow(attempt.previous().first(), attempt.url()) {
-                    attempt.error(reason)
-                } else {
-                    attempt.follow()
-                }
-            }))
-            .referer(false);
-        for path in &options.ca_certs {
-            let reason = |reason: String| HttpError::CaFile { path: path.clone(), reason };
-            let pem = fs_err::read(path).map_err(|error| reason(error.to_string()))?;
-            let certificates = reqwest::Certificate::from_pem_bundle(&pem)
-                .map_err(|_| reason("it holds no PEM certificate".to_owned()))?;
-            if certificates.is_empty() {
-                return Err(reason("it holds no PEM certificate".to_owned()));
-            }
-            for certificate in certificates {
-                builder = builder.add_root_certificate(certificate);
-            }
-        }
-        Ok(Self { inner: builder.build().map_err(HttpError::Setup)?, options: options.clone() })
+        let build = |stays| build(options, stays);
+        Ok(Self { inner: build(false)?, staying: build(true)?, options: options.clone() })
     }
 
     /// The client below, for libraries that take one. Redirects and certificates are ours there too.
@@ -225,7 +215,8 @@ impl Client {
         *sent.body_mut() = request.body;
         // `read_timeout` starts when the head is there.
         let limit = self.options.silence.max(request.patience.unwrap_or_default()) + self.options.connect;
-        let mut answer = pin!(self.inner.execute(sent));
+        let client = if request.stays { &self.staying } else { &self.inner };
+        let mut answer = pin!(client.execute(sent));
         let mut seen = 0;
         let head = loop {
             let head = tokio::time::timeout(limit, &mut answer).await;
@@ -356,11 +347,47 @@ impl Response {
         let code = self.header("x-error-code").map(line);
         let said = self.header("x-error-message").map(line);
         let (url, status) = (self.url.clone(), self.status());
-        let body = self.bytes(ERROR_BODY).await.unwrap_or_default();
+        // What is said is worth some seconds, and no more: a server may drip.
+        let body = tokio::time::timeout(ERROR_PATIENCE, self.bytes(ERROR_BODY)).await;
+        let body = body.ok().and_then(Result::ok).unwrap_or_default();
         let code = code.or_else(|| member(&body, "Code"));
         let message = said.or_else(|| member(&body, "Message")).or_else(|| message(&body));
         HttpError::Status(Box::new(StatusError { url, status, retry_after, challenges, code, message }))
     }
+}
+
+/// A client; with `stays` no redirect leads to another server.
+fn build(options: &Options, stays: bool) -> Result<reqwest::Client, HttpError> {
+    let mut builder = reqwest::Client::builder()
+        .user_agent(concat!("sovai/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(options.connect)
+        .read_timeout(options.silence)
+        .redirect(Policy::custom(move |attempt| {
+            let first = attempt.previous().first();
+            if attempt.previous().len() > MAX_REDIRECTS {
+                attempt.error("too many redirects")
+            } else if let Err(reason) = may_follow(first, attempt.url()) {
+                attempt.error(reason)
+            } else if stays && first.is_none_or(|first| first.origin() != attempt.url().origin()) {
+                attempt.error("it redirects to another server, which has no business with what was sent")
+            } else {
+                attempt.follow()
+            }
+        }))
+        .referer(false);
+    for path in &options.ca_certs {
+        let reason = |reason: String| HttpError::CaFile { path: path.clone(), reason };
+        let pem = fs_err::read(path).map_err(|error| reason(error.to_string()))?;
+        let certificates = reqwest::Certificate::from_pem_bundle(&pem)
+            .map_err(|_| reason("it holds no PEM certificate".to_owned()))?;
+        if certificates.is_empty() {
+            return Err(reason("it holds no PEM certificate".to_owned()));
+        }
+        for certificate in certificates {
+            builder = builder.add_root_certificate(certificate);
+        }
+    }
+    builder.build().map_err(HttpError::Setup)
 }
 
 /// https, or plain http to this host.

@@ -202,12 +202,16 @@ pub(crate) fn stage(candidate: Candidate, blobs: &mut impl Blobs) -> Result<Stag
     let mut pieces = BTreeMap::new();
     let piece = blobs.piece("the configuration", &parsed.config)?;
     pieces.insert(piece.digest, piece);
+    // A layer may be named many times; once is enough to unpack it.
+    let mut checked = BTreeSet::new();
     for (number, (layer, diff_id)) in (1..).zip(parsed.layers.iter().zip(&config.diff_ids)) {
         let piece = match pieces.entry(layer.digest) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(free) => free.insert(blobs.piece(&format!("layer {number}"), layer)?),
         };
-        layer::check(number, piece, diff_id)?;
+        if checked.insert((layer.digest, *diff_id)) {
+            layer::check(number, piece, diff_id)?;
+        }
     }
     StagedImage::new(names, index, manifest, parsed, config, pieces)
 }

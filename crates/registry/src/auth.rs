@@ -258,7 +258,8 @@ fn token_request(realm: &Url, service: Option<&str>, scope: &Scope, credential: 
         form.append_pair("scope", &scope.0.join(" ")).append_pair("refresh_token", token);
         return Request::new(Method::POST, realm.clone())
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .body(form.finish());
+            .body(form.finish())
+            .staying();
     }
     let mut url = realm.clone();
     {
@@ -270,7 +271,7 @@ fn token_request(realm: &Url, service: Option<&str>, scope: &Scope, credential: 
             query.append_pair("scope", scope);
         }
     }
-    let request = Request::get(url);
+    let request = Request::get(url).staying();
     match credential {
         Credential::Basic { user, password } => request.authorization(&basic(user, password)),
         _ => request,

@@ -164,3 +164,25 @@ fn a_content_range_is_read_strictly() {
         assert_eq!(ranged(bad), None, "{bad}");
     }
 }
+
+#[test]
+fn a_request_that_stays_takes_its_body_and_headers_nowhere_else() {
+    let other = Server::new(vec![answer("200 OK", "", "there")]);
+    let redirect = answer("307 Temporary Redirect", &format!("Location: {}\r\n", other.url("/y")), "");
+    let here = Server::new(vec![redirect]);
+    let error = send(get(&here.url("/x")).staying()).unwrap_err();
+    assert!(shown(&error).contains("to another server"), "{}", shown(&error));
+    assert_eq!(other.seen(), Vec::<String>::new());
+    let here = Server::new(vec![
+        answer("307 Temporary Redirect", "Location: /y\r\n", ""),
+        answer("200 OK", "", "still here"),
+    ]);
+    assert_eq!(send(get(&here.url("/x")).staying()).unwrap().1, "still here");
+}
+
+#[test]
+fn an_error_that_drips_is_not_waited_for() {
+    let server = Server::dripping("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 16000\r\n\r\n");
+    let error = send(get(&server.url("/x"))).unwrap_err();
+    assert_eq!(error.status(), Some(StatusCode::SERVICE_UNAVAILABLE));
+}

@@ -32,6 +32,16 @@ impl Server {
         Self::by(move |stream| drop(stream.write_all(answer.as_bytes())))
     }
 
+    /// This head, and then a byte now and then for ever.
+    pub(crate) fn dripping(head: &'static str) -> Self {
+        Self::by(move |stream| {
+            drop(stream.write_all(head.as_bytes()));
+            while stream.write_all(b"x").is_ok() {
+                std::thread::sleep(std::time::Duration::from_millis(200));
+            }
+        })
+    }
+
     /// No answer at all.
     pub(crate) fn silent() -> Self {
         let mut kept = Vec::new();

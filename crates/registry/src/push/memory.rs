@@ -44,9 +44,10 @@ impl Memory {
         let digest = blob.digest.to_string();
         let name = sha256(format!("{repository}@{digest}").as_bytes()).hex();
         let path = store.root().join("partial").join(format!("{PREFIX}{name}.json"));
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let opened = rustix::fs::open(&path, flags, Mode::RUSR | Mode::WUSR).map(File::from).ok();
         let locked = opened
+            .filter(|file| file.metadata().is_ok_and(|meta| meta.is_file()))
             .filter(|file| rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive).is_ok())
             // Whoever had it before may have removed it.
             .filter(|file| is_named(file, &path));

@@ -55,7 +55,8 @@ impl Wire {
         }
         let (parts, body) = request.into_parts();
         let url = address(&parts.uri).map_err(|error| self.failed(Failure::Http(error)))?;
-        let mut sent = Request::new(parts.method, url);
+        // A signature holds for one server, and the token of a session is nobody else's.
+        let mut sent = Request::new(parts.method, url).staying();
         for (name, value) in &parts.headers {
             let Ok(value) = value.to_str() else { continue };
             sent = if name == AUTHORIZATION { sent.authorization(value) } else { sent.header(name.clone(), value) };
