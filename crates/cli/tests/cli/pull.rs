@@ -160,3 +160,20 @@ fn a_pull_that_is_killed_or_interrupted_goes_on_where_it_was() {
     assert!(all < size + (size / 3), "{all} bytes were sent for {size}");
     assert_eq!(env.run("store verify").code, 0);
 }
+
+#[test]
+fn a_blob_that_was_damaged_is_fetched_again() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let hub = Hub::start();
+    let env = ready(&hub);
+    assert_eq!(pull(&env, &hub, "").code, 0);
+    let blob = env.root().join("store/blobs/sha256").join(crate::env::WEIGHTS_SHA256);
+    let mut bytes = fs_err::read(&blob).unwrap();
+    bytes[7] ^= 1;
+    fs_err::set_permissions(&blob, std::fs::Permissions::from_mode(0o644)).unwrap();
+    fs_err::write(&blob, &bytes).unwrap();
+    let ran = pull(&env, &hub, "");
+    assert_eq!(ran.code, 0, "{ran}");
+    assert_eq!(fs_err::read(&blob).unwrap(), WEIGHTS);
+    assert_eq!(env.run("store verify").code, 0);
+}

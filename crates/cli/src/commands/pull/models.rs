@@ -83,10 +83,14 @@ fn admit_local(
     Ok(())
 }
 
-/// One job for each file. What the store has already is not asked for, so that no source is opened for it.
+/// One job for each file. A blob that is there may turn out damaged: so its sources are named, where they can be; where not
+/// (`--offline`), a model that is all there needs none.
 fn jobs_of(pull: &Pull<'_>, name: &Name, pins: &[FilePin]) -> Result<Vec<Job>, CliError> {
     let is_here = pins.iter().all(|pin| pull.store.has_blob(&pin.sha256));
-    let from = if is_here { Vec::new() } else { sources(pull, name)? };
+    let from = match sources(pull, name) {
+        Err(_) if is_here => Vec::new(),
+        found => found?,
+    };
     let locked = pull.pinned.locked(name);
     let revision = locked.and_then(|locked| locked.revision.clone());
     let revision = revision.or_else(|| {
