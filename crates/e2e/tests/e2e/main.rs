@@ -10,13 +10,13 @@
 
 mod bytes;
 mod concurrent;
-
 mod docker;
 mod events;
 mod failing;
 mod foreign;
 mod gateway;
 mod http;
+mod images;
 mod isolation;
 mod journey;
 mod judged;
@@ -29,6 +29,7 @@ mod pull;
 mod real;
 mod redeploy;
 mod refused;
+mod registry;
 mod secrets;
 mod setup;
 mod stack;

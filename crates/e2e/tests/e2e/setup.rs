@@ -126,6 +126,13 @@ impl Drop for Shared {
 
 /// Makes an image of the test server alone, in the engine that `docker` with these options talks to.
 pub(crate) fn import(stub: &Path, options: &[&str]) -> (String, String) {
+    let name = format!("{STUB}:{}", std::process::id());
+    let id = import_as(stub, options, &name);
+    (name, id)
+}
+
+/// The same under another name; gives the ID. No two images have one ID: the time at which it was made is in it.
+pub(crate) fn import_as(stub: &Path, options: &[&str], name: &str) -> String {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let tar = folder.path().join("stub.tar");
     crate::process::run(
@@ -137,12 +144,10 @@ pub(crate) fn import(stub: &Path, options: &[&str]) -> (String, String) {
             .arg(stub.file_name().expect("a file")),
     )
     .expect(0);
-    let name = format!("{STUB}:{}", std::process::id());
     let tar = tar.to_str().expect("a plain path");
     let mut args = options.to_vec();
-    args.extend(["import", "--change", "ENTRYPOINT [\"/stub\"]", "--change", "USER 65532:65532", tar, &name]);
-    let id = docker(&args);
-    (name, id)
+    args.extend(["import", "--change", "ENTRYPOINT [\"/stub\"]", "--change", "USER 65532:65532", tar, name]);
+    docker(&args)
 }
 
 /// Images that a killed test run left.
