@@ -200,6 +200,8 @@ impl<'a> Engine<'a> {
 
     async fn open(&self, file: &Arc<File>) -> Result<(), SourceError> {
         match file.open(self.store, &self.pool).await {
+            // Another process may have finished it since it was looked for.
+            Ok(there) if self.store.has_blob(&file.sha256) => return self.opened(file, there).await,
             Ok(_) => {}
             Err(SourceError::Store(error @ StoreError::Busy { .. })) => {
                 lock(&self.board).held.push((Arc::clone(file), error));

@@ -155,6 +155,16 @@ impl Engine<'_> {
 
     /// Whether another process has finished a file, or given it up. Gives the error when it is still busy.
     async fn try_again(&self, file: &Arc<File>) -> Result<Option<StoreError>, SourceError> {
+        let opened = file.open(self.store, &self.pool).await;
+        match opened {
+            Ok(there) => self.opened(file, there).await.map(|()| None),
+            Err(SourceError::Store(error @ StoreError::Busy { .. })) => Ok(Some(error)),
+            Err(error) => Err(self.full(error)),
+        }
+    }
+
+    /// A file whose partial file was opened: it has just become a blob, by another process, or is ours to fetch.
+    pub(super) async fn opened(&self, file: &Arc<File>, there: u64) -> Result<(), SourceError> {
         let store = self.store.clone();
         let pin = FilePin {
             path: RelPath::new(&file.sha256.hex()).map_err(|error| SourceError::Invalid {
@@ -164,39 +174,32 @@ impl Engine<'_> {
             size: file.size,
             sha256: file.sha256,
         };
-        let opened = file.open(self.store, &self.pool).await;
-        match opened {
-            Ok(there) => {
-                // Whoever has the lock may look: it has just become a blob, or is ours to fetch.
-                let mut verify = sovai_verifier::Options::new(self.options.threads);
-                verify.cancel = self.stop.clone();
-                let sha256 = file.sha256;
-                let is_stored = blocking(move || {
-                    let found = check_stored(&store, &[pin], &verify, &NullReporter)?;
-                    Ok::<_, VerifyError>(found.get(&sha256) == Some(&Stored::Good))
-                });
-                let is_stored = match is_stored.await {
-                    Err(SourceError::Verify(VerifyError::Cancelled)) => return Ok(None),
-                    is_stored => is_stored?,
-                };
-                lock(&self.board).held.retain(|(other, _)| !Arc::ptr_eq(other, file));
-                if !is_stored {
-                    lock(&self.board).open.push(Arc::clone(file));
-                    self.look(file);
-                    return Ok(None);
-                }
-                file.tally.there.store(file.size, Ordering::Relaxed);
-                self.progress.add(&file.subject, file.size - there.min(file.size));
-                if let Some(partial) = file.partial() {
-                    file.hashing.idle().await;
-                    blocking(move || partial.discard()).await?;
-                    file.set_partial(None);
-                }
-                Ok(None)
-            }
-            Err(SourceError::Store(error @ StoreError::Busy { .. })) => Ok(Some(error)),
-            Err(error) => Err(self.full(error)),
+        // Whoever has the lock may look: it has just become a blob, or is ours to fetch.
+        let mut verify = sovai_verifier::Options::new(self.options.threads);
+        verify.cancel = self.stop.clone();
+        let sha256 = file.sha256;
+        let is_stored = blocking(move || {
+            let found = check_stored(&store, &[pin], &verify, &NullReporter)?;
+            Ok::<_, VerifyError>(found.get(&sha256) == Some(&Stored::Good))
+        });
+        let is_stored = match is_stored.await {
+            Err(SourceError::Verify(VerifyError::Cancelled)) => return Ok(()),
+            is_stored => is_stored?,
+        };
+        lock(&self.board).held.retain(|(other, _)| !Arc::ptr_eq(other, file));
+        if !is_stored {
+            lock(&self.board).open.push(Arc::clone(file));
+            self.look(file);
+            return Ok(());
         }
+        file.tally.there.store(file.size, Ordering::Relaxed);
+        self.progress.add(&file.subject, file.size - there.min(file.size));
+        if let Some(partial) = file.partial() {
+            file.hashing.idle().await;
+            blocking(move || partial.discard()).await?;
+            file.set_partial(None);
+        }
+        Ok(())
     }
 
     /// Writes receipts of what arrived; at the end until it is done, else now and then.
