@@ -2,6 +2,8 @@
 
 use crate::env::TestEnv;
 use crate::lock_remote::{repo, stack};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use sovai_test_hub::{Content, Fault, Hub};
 use std::process::{Child, Stdio};
@@ -128,5 +130,14 @@ fn a_mirror_that_lies_is_passed_over_and_a_token_is_written_nowhere() {
     for path in env.everything_below("store").into_iter().filter(|path| path.is_file()) {
         let bytes = fs_err::read(&path).unwrap();
         assert!(!bytes.windows(TOKEN.len()).any(|part| part == TOKEN.as_bytes()), "{}", path.display());
+    }
+    // Statements stand in the evidence log as base64.
+    let log = fs_err::read_to_string(env.root().join("store/evidence/log.jsonl")).unwrap();
+    assert!(log.lines().count() > 0);
+    for line in log.lines() {
+        let envelope: Value = serde_json::from_str(line).unwrap();
+        let payload = STANDARD.decode(envelope["payload"].as_str().unwrap()).unwrap();
+        let statement = String::from_utf8(payload).unwrap();
+        assert!(!statement.contains(TOKEN), "{statement}");
     }
 }
