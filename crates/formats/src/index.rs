@@ -31,9 +31,38 @@ struct Entry {
     hash: u64,
     name: u32,
     name_len: u32,
-    shard: u32,
-    /// In which shard it was seen: 0 for none, else the number that [`Check`] gave it.
-    seen: u32,
+    /// Place of its file. There are at most [`MAX_SHARDS`].
+    shard: u16,
+    /// Of the other files that it was seen in, the one that the index names first.
+    stray: u16,
+    seen: Seen,
+}
+
+/// Where a tensor was seen so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    Nowhere,
+    /// In the file that the index names.
+    AtHome,
+    /// In one other file.
+    Astray,
+    /// In two files or more.
+    Twice,
+}
+
+impl Entry {
+    /// Sees it in a file, so that the order of the files does not matter.
+    fn see(&mut self, shard: u16) {
+        let first = matches!(self.seen, Seen::Nowhere | Seen::AtHome);
+        if shard != self.shard {
+            self.stray = if first { shard } else { self.stray.min(shard) };
+        }
+        self.seen = match self.seen {
+            Seen::Nowhere if shard == self.shard => Seen::AtHome,
+            Seen::Nowhere => Seen::Astray,
+            _ => Seen::Twice,
+        };
+    }
 }
 
 impl Index {
@@ -76,9 +105,9 @@ pub struct Check {
     hasher: RandomState,
     /// Shards of the index that were given.
     given: Vec<bool>,
-    next: u32,
+    /// Of each shard, the tensors that the index does not name.
+    unknown: Vec<Tally>,
     bytes: u64,
-    problems: Vec<IndexError>,
 }
 
 impl Check {
@@ -102,7 +131,8 @@ impl Check {
             return Err(IndexError::Duplicate { name: Quoted::new(name_at(names, first)) }.into());
         }
         let given = vec![false; index.shards.len()];
-        Ok(Self { index, hasher, given, next: 1, bytes: 0, problems: Vec::new() })
+        let unknown = vec![Tally::default(); index.shards.len()];
+        Ok(Self { index, hasher, given, unknown, bytes: 0 })
     }
 
     /// The files that the index names.
@@ -110,46 +140,23 @@ impl Check {
         self.index.shards()
     }
 
-    /// Takes a shard, by the name of its file.
+    /// Takes a shard, by the name of its file. A file that was given before, or is not of the index, is passed over.
     pub fn shard(&mut self, file: &str, tensors: &TensorMap) {
-        let Some(shard) = self.index.shards.iter().position(|known| known == file) else { return };
-        self.given[shard] = true;
+        let Some(place) = self.index.shards.iter().position(|known| known == file) else { return };
+        let Ok(shard) = u16::try_from(place) else { return };
+        if std::mem::replace(&mut self.given[place], true) {
+            return;
+        }
         self.bytes = self.bytes.saturating_add(tensors.bytes());
-        let this = self.next;
-        let mut wrong = Tally::default();
         let mut unknown = Tally::default();
-        let mut twice = Tally::default();
         for tensor in tensors.iter() {
             let name = tensor.name();
             match self.find(name) {
                 None => unknown.add(name),
-                Some(entry) => {
-                    if entry.seen != 0 {
-                        twice.add(name);
-                    } else if entry.shard as usize != shard {
-                        wrong.add(name);
-                    }
-                    entry.seen = this;
-                }
+                Some(entry) => entry.see(shard),
             }
         }
-        self.next = self.next.saturating_add(1);
-        let file = || Quoted::new(file);
-        self.problems.extend(wrong.told(|count, first| IndexError::WrongShard {
-            file: file(),
-            count,
-            first,
-        }));
-        self.problems.extend(unknown.told(|count, first| IndexError::NotIndexed {
-            file: file(),
-            count,
-            first,
-        }));
-        self.problems.extend(twice.told(|count, first| IndexError::InTwoShards {
-            file: file(),
-            count,
-            first,
-        }));
+        self.unknown[place] = unknown;
     }
 
     fn find(&mut self, name: &str) -> Option<&mut Entry> {
@@ -163,39 +170,63 @@ impl Check {
     /// Ends the comparison. `broken` says whether a file is there, though it could not be given: it has its own problem.
     /// `others` are the other safetensors files of the folder.
     pub fn finish<'a>(
-        mut self,
+        self,
         broken: impl Fn(&str) -> bool,
         others: impl IntoIterator<Item = &'a str>,
     ) -> Vec<FormatError> {
-        let mut missing = vec![Tally::default(); self.index.shards.len()];
-        for entry in self.index.entries.iter().filter(|entry| entry.seen == 0) {
-            if let Some(tally) = missing.get_mut(entry.shard as usize) {
+        let none = || vec![Tally::default(); self.index.shards.len()];
+        let (mut missing, mut wrong, mut twice) = (none(), none(), none());
+        for entry in &self.index.entries {
+            let (tallies, shard) = match entry.seen {
+                Seen::AtHome => continue,
+                Seen::Nowhere => (&mut missing, entry.shard),
+                Seen::Astray => (&mut wrong, entry.stray),
+                Seen::Twice => (&mut twice, entry.stray),
+            };
+            if let Some(tally) = tallies.get_mut(usize::from(shard)) {
                 tally.add(name_at(&self.index.names, entry));
             }
         }
+        let mut problems = Vec::new();
         let mut whole = true;
-        for ((file, given), tally) in self.index.shards.iter().zip(&self.given).zip(missing) {
-            let quoted = || Quoted::new(file);
+        let tallies = missing.into_iter().zip(wrong).zip(self.unknown).zip(twice);
+        for ((file, given), (((missing, wrong), unknown), twice)) in
+            self.index.shards.iter().zip(&self.given).zip(tallies)
+        {
+            let file = || Quoted::new(file);
+            problems.extend(wrong.told(|count, first| IndexError::WrongShard { file: file(), count, first }));
+            problems.extend(unknown.told(|count, first| IndexError::NotIndexed {
+                file: file(),
+                count,
+                first,
+            }));
+            problems.extend(twice.told(|count, first| IndexError::InTwoShards {
+                file: file(),
+                count,
+                first,
+            }));
             if *given {
                 let told =
-                    tally.told(|count, first| IndexError::MissingTensors { file: quoted(), count, first });
-                self.problems.extend(told);
+                    missing.told(|count, first| IndexError::MissingTensors { file: file(), count, first });
+                problems.extend(told);
             } else {
                 whole = false;
-                if !broken(file) {
-                    self.problems.push(IndexError::MissingShard { file: quoted() });
-                }
+            }
+        }
+        for (file, _) in self.index.shards.iter().zip(&self.given).filter(|(_, given)| !**given) {
+            if !broken(file) {
+                problems.push(IndexError::MissingShard { file: Quoted::new(file) });
             }
         }
         for file in others {
             if !self.index.shards.iter().any(|known| known == file) {
-                self.problems.push(IndexError::Orphan { file: Quoted::new(file) });
+                problems.push(IndexError::Orphan { file: Quoted::new(file) });
             }
         }
         if let Some(expected) = self.index.total_size.filter(|&size| whole && size != self.bytes) {
-            self.problems.push(IndexError::TotalSize { expected, found: self.bytes });
+            problems.push(IndexError::TotalSize { expected, found: self.bytes });
         }
-        self.problems.into_iter().map(FormatError::from).collect()
+        problems.into_iter().map(FormatError::from).collect()
     }
 }
 
@@ -233,7 +264,7 @@ fn is_plain(file: &str) -> bool {
 struct Builder {
     index: Index,
     /// Place of each file in the list.
-    places: BTreeMap<String, u32>,
+    places: BTreeMap<String, u16>,
     failed: Option<IndexError>,
     /// Whether the map was there already.
     map: bool,
@@ -322,7 +353,7 @@ impl<'de> Visitor<'de> for WeightMap<'_> {
                     return Err(self.0.fail(IndexError::TooMany { what: "files", limit: MAX_SHARDS }));
                 }
                 None => {
-                    let place = u32::try_from(index.shards.len()).unwrap_or(u32::MAX);
+                    let place = u16::try_from(index.shards.len()).unwrap_or(u16::MAX);
                     index.shards.push(file.clone());
                     places.insert(file, place);
                     place
@@ -332,7 +363,14 @@ impl<'de> Visitor<'de> for WeightMap<'_> {
             let at = u32::try_from(index.names.len()).unwrap_or(u32::MAX);
             let name_len = u32::try_from(name.len()).unwrap_or(u32::MAX);
             index.names.push_str(&name);
-            index.entries.push(Entry { hash: 0, name: at, name_len, shard: place, seen: 0 });
+            index.entries.push(Entry {
+                hash: 0,
+                name: at,
+                name_len,
+                shard: place,
+                stray: 0,
+                seen: Seen::Nowhere,
+            });
         }
         Ok(())
     }

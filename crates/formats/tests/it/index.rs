@@ -38,11 +38,30 @@ fn each_mismatch_is_told_by_its_code() {
     assert_eq!(codes(&["a", "b", "x"], &["c"], &[]), ["SOV2107"]);
     assert_eq!(codes(&["a", "b"], &["b", "c"], &[]), ["SOV2108"]);
     assert_eq!(codes(&["a", "b"], &["c"], &["3"]), ["SOV2109"]);
+    assert_eq!(codes(&["a", "b", "c"], &[], &[]), ["SOV2106"]);
     let missing = check(r#"{"weight_map": {"a": "1", "b": "2"}}"#).finish(|file| file == "1", []);
     assert_eq!(
         missing.iter().map(ToString::to_string).collect::<Vec<_>>(),
         ["shard `2` is in the index and not in the folder"]
     );
+}
+
+#[test]
+fn the_order_of_the_shards_does_not_matter() {
+    let files = [("1", ["a", "c"]), ("2", ["c", "a"]), ("3", ["a", "d"])];
+    let told = |order: [usize; 3]| {
+        let mut check = check(r#"{"weight_map": {"a": "1", "b": "1", "c": "3", "d": "3"}}"#);
+        for at in order {
+            let (file, names) = files[at];
+            check.shard(file, &shard(names.map(str::to_owned).iter()));
+        }
+        check.finish(|_| false, []).iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let first = told([0, 1, 2]);
+    assert!(!first.is_empty());
+    for order in [[0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        assert_eq!(told(order), first, "{order:?}");
+    }
 }
 
 #[test]
