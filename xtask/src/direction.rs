@@ -76,6 +76,13 @@ const RULES: &[Rule] = &[
         may_use: &["sovai-core", "sovai-formats", "sovai-signing", "sovai-store"],
         never: &[ASYNC, TERMINAL],
     },
+    Rule { package: "sovai-sbom", may_use: &["sovai-core"], never: &[ASYNC, TERMINAL, FILES] },
+    Rule {
+        // Of formats it takes where tensors lie: what changed in a weight file is told by tensor.
+        package: "sovai-bundle",
+        may_use: &["sovai-core", "sovai-formats", "sovai-signing", "sovai-store", "sovai-verifier"],
+        never: &[ASYNC, TERMINAL],
+    },
     Rule {
         package: "sovai-deployer",
         may_use: &[
@@ -128,6 +135,8 @@ const RULES: &[Rule] = &[
             "sovai-registry",
             "sovai-sources",
             "sovai-images",
+            "sovai-bundle",
+            "sovai-sbom",
         ],
         never: &[],
     },

@@ -1,5 +1,6 @@
 //! The command line: what can be written there, and its help. The only module that knows clap.
 
+mod bundle;
 mod catalog;
 mod generate;
 mod net;
@@ -8,6 +9,9 @@ mod signing;
 mod store;
 mod verify;
 
+pub(crate) use bundle::{
+    BundleArgs, BundleCommand, BundleCreateArgs, DecisionArgs, EvidenceArgs, EvidenceCommand, VolumesArgs,
+};
 pub(crate) use catalog::{CatalogArgs, CatalogCommand, InitArgs};
 pub(crate) use generate::{completions, man, man_names, man_pages};
 pub(crate) use net::NetArgs;
@@ -130,8 +134,12 @@ pub(crate) enum Command {
     Inspect(InspectArgs),
     /// Known models, with a source and a date for each fact
     Catalog(CatalogArgs),
+    /// Carry a stack across a gap: whole, signed, on volumes
+    Bundle(BundleArgs),
     /// Look after the local store
     Store(StoreArgs),
+    /// What was done, by whom and when: the signed log
+    Evidence(EvidenceArgs),
     /// Make keys
     Keys(KeysArgs),
     /// Sign models and statements
@@ -335,6 +343,8 @@ impl Command {
             Self::Push(_) => "PushResult",
             Self::Catalog(_) => "CatalogResult",
             Self::Store(_) => "StoreResult",
+            Self::Bundle(_) => "BundleResult",
+            Self::Evidence(_) => "EvidenceResult",
             Self::Verify(_) => "VerifyResult",
             Self::Inspect(_) => "InspectResult",
             Self::Keys(_) => "KeysResult",

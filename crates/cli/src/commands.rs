@@ -1,10 +1,12 @@
 //! The commands: each takes its arguments and the context, and gives the exit code or why it failed.
 
+mod bundle;
 mod catalog;
 mod completions;
 mod deploy;
 mod doctor;
 mod down;
+mod evidence;
 mod export;
 mod gateway;
 mod init;
@@ -40,6 +42,8 @@ pub(crate) fn run(command: Command, ctx: &Ctx) -> Result<Exit, CliError> {
         Command::Pull(args) => pull::run(&args, ctx),
         Command::Push(args) => push::run(&args, ctx),
         Command::Catalog(args) => catalog::run(&args, ctx),
+        Command::Bundle(args) => bundle::run(&args, ctx),
+        Command::Evidence(args) => evidence::run(&args, ctx),
         Command::Store(args) => store::run(&args, ctx),
         Command::Verify(args) => verify::run(&args, ctx),
         Command::Inspect(args) => inspect::run(&args, ctx),

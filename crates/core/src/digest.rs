@@ -116,15 +116,17 @@ impl<'de> Deserialize<'de> for Sha256 {
 }
 
 /// Serde for fields whose key already names the algorithm: bare hex, no prefix.
-pub(crate) mod bare_hex {
+pub mod bare_hex {
     use super::Sha256;
     use serde::{Deserialize, Deserializer, Serializer};
 
-    pub(crate) fn serialize<S: Serializer>(digest: &Sha256, serializer: S) -> Result<S::Ok, S::Error> {
+    /// Writes the digits.
+    pub fn serialize<S: Serializer>(digest: &Sha256, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&digest.hex())
     }
 
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Sha256, D::Error> {
+    /// Reads strict lower-case digits.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Sha256, D::Error> {
         Sha256::from_hex(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
     }
 }

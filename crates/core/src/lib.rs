@@ -15,7 +15,7 @@ mod reference;
 mod size;
 mod trust;
 
-pub use digest::{DigestError, ImageId, Sha256};
+pub use digest::{DigestError, ImageId, Sha256, bare_hex};
 pub use event::{Event, EventKind, NullReporter, RecordingReporter, Reporter, Step};
 pub use name::{Name, NameError};
 pub use path::{PathError, PathSet, RelPath};

@@ -86,6 +86,16 @@ pub(crate) enum SignCommand {
         #[arg(long, value_name = "OUT")]
         signature: PathBuf,
     },
+    /// Sign a bundle's index, besides who signed it before; no volume is written anew
+    Bundle {
+        #[command(flatten)]
+        volumes: super::VolumesArgs,
+        #[command(flatten)]
+        signer: SignerArgs,
+        /// Write the signature here instead of onto the volumes, which may be read-only
+        #[arg(long = "out", value_name = "OUT")]
+        out: Option<PathBuf>,
+    },
     /// Sign a list of revoked keys and models, for `trust revoke --list`
     Revocations {
         /// The list: JSON, as docs/trust.md shows; or a signed list, to which this signature is added

@@ -46,6 +46,12 @@ pub(crate) enum StoreCommand {
         #[arg(long, value_name = "MANIFEST")]
         forget: Vec<PathBuf>,
     },
+    /// Write which blobs the store has, for `bundle create --base` on the other side
+    ExportList {
+        /// File of the list
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
     /// Print where a model lies, or how other tools name an image of the store
     Path {
         /// STACK/MODEL, the name of a model, a model digest; or the name or ID of an image

@@ -27,6 +27,9 @@ pub(crate) fn run(args: &SignArgs, ctx: &Ctx) -> Result<Exit, CliError> {
         SignCommand::Passport { passport, signer, signature } => {
             statement::passport(passport, signer, signature, ctx)
         }
+        SignCommand::Bundle { volumes, signer, out } => {
+            super::bundle::sign(volumes, signer, out.as_deref(), ctx)
+        }
         SignCommand::Revocations { list, signer, out } => statement::revocations(list, signer, out, ctx),
     }
 }

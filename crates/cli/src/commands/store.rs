@@ -23,6 +23,9 @@ pub(crate) fn run(args: &StoreArgs, ctx: &Ctx) -> Result<Exit, CliError> {
         StoreCommand::Prune { dry_run, partial, forget } => {
             prune::run(&prune::Wish { dry_run: *dry_run, partial: *partial, forget }, ctx)
         }
+        StoreCommand::ExportList { .. } => {
+            Err(CliError::new(Exit::Internal, "this part of sovai is not built yet"))
+        }
         StoreCommand::Path { name } => path::run(name, ctx),
     }
 }

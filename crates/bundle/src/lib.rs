@@ -1,0 +1,21 @@
+//! Bundles: one stack, whole and signed, on volumes that cross a gap.
+//!
+//! A bundle is a row of volumes. Each is one folder, `STACK-SEQUENCE.v001/`, with one payload, a tar archive of whole blobs or
+//! pieces of blobs, and beside it what tells a stranger how to read it: see docs/bundle-format.md, which says all of the format.
+//!
+//! Main types: [`Index`] says what the bundle holds and where, and is what is signed; [`ChunkTable`] has the BLAKE3 of each
+//! chunk of each payload, so that damage has a place.
+//!
+//! Invariants: what is read from a volume is hostile until it was parsed here; nothing is believed of an index but by the
+//! digest that a signature speaks of; memory does not grow with the size of a bundle.
+
+mod chunk;
+mod index;
+mod volume;
+
+pub use chunk::{ChunkTable, TableError, chunk_size};
+pub use index::{
+    Base, BaseBlob, Image, Index, IndexError, Item, MAX_INDEX, Model, Parity, Part, Payload, Role, Tool,
+    Volume, VolumeFile,
+};
+pub use volume::{VolumeId, VolumeIdError, names};

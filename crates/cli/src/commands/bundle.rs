@@ -1,0 +1,35 @@
+//! `sovai bundle`: one stack, whole and signed, on volumes that cross a gap.
+
+use crate::args::{BundleArgs, BundleCommand, SignerArgs, VolumesArgs};
+use crate::ctx::Ctx;
+use crate::error::CliError;
+use crate::exit::Exit;
+use std::path::Path;
+
+/// Runs the command.
+pub(crate) fn run(args: &BundleArgs, _ctx: &Ctx) -> Result<Exit, CliError> {
+    match &args.command {
+        BundleCommand::Create(_)
+        | BundleCommand::Inspect { .. }
+        | BundleCommand::Verify { .. }
+        | BundleCommand::Import { .. }
+        | BundleCommand::Repair { .. }
+        | BundleCommand::Request { .. }
+        | BundleCommand::Approve(_)
+        | BundleCommand::Reject(_) => Err(not_built()),
+    }
+}
+
+/// `sovai sign bundle`: a further signature over an index.
+pub(super) fn sign(
+    _volumes: &VolumesArgs,
+    _signer: &SignerArgs,
+    _out: Option<&Path>,
+    _ctx: &Ctx,
+) -> Result<Exit, CliError> {
+    Err(not_built())
+}
+
+fn not_built() -> CliError {
+    CliError::new(Exit::Internal, "this part of sovai is not built yet")
+}
