@@ -14,6 +14,7 @@ mod platform;
 mod reference;
 mod size;
 mod trust;
+mod words;
 
 pub use digest::{DigestError, ImageId, Sha256, bare_hex};
 pub use event::{Event, EventKind, NullReporter, RecordingReporter, Reporter, Step};
@@ -23,6 +24,7 @@ pub use platform::{Platform, PlatformError};
 pub use reference::{Reference, ReferenceError, is_registry_host};
 pub use size::{ByteSize, SizeError, format_bytes};
 pub use trust::{TrustLevel, TrustLevelError};
+pub use words::{WordError, spell, unspell};
 
 use serde::{Deserialize, Serialize};
 
