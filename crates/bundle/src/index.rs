@@ -281,6 +281,18 @@ struct Written {
     items: Vec<Item>,
 }
 
+/// What says whether the rest can be understood.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Head {
+    #[serde(default)]
+    api_version: String,
+    #[serde(default)]
+    kind: String,
+    #[serde(default)]
+    format: u32,
+}
+
 impl Index {
     /// The index as JSON: members in the order of docs/bundle-format.md, two spaces of indentation, one line feed at the
     /// end. The same index always gives the same bytes.
@@ -317,16 +329,6 @@ impl Index {
     pub fn parse(text: &[u8]) -> Result<Self, IndexError> {
         let limits = Limits { bytes: MAX_INDEX, depth: 8, values: 4_000_000 };
         let checked = sovai_signing::json::check(text, limits)?;
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Head {
-            #[serde(default)]
-            api_version: String,
-            #[serde(default)]
-            kind: String,
-            #[serde(default)]
-            format: u32,
-        }
         let head: Head = serde_json::from_str(checked).map_err(JsonError::from)?;
         if (head.api_version.as_str(), head.kind.as_str(), head.format) != ("sovai/v1", KIND, FORMAT) {
             let words = [head.api_version, head.kind].map(|word| word.chars().take(40).collect::<String>());

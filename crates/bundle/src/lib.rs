@@ -10,6 +10,7 @@
 //! digest that a signature speaks of; memory does not grow with the size of a bundle.
 
 mod chunk;
+pub mod delta;
 mod index;
 mod volume;
 

@@ -88,7 +88,7 @@ fn an_index_that_contradicts_itself_is_refused() {
         ("role", |index| index.items[0].sha256 = digest(5)),
         ("chunks of 3 bytes", |index| index.chunk_size = 3),
         ("is not among the files", |index| {
-            index.models.values_mut().for_each(|model| model.digest = digest(5))
+            index.models.values_mut().for_each(|model| model.digest = digest(5));
         }),
         ("the manifest", |index| index.manifest = RelPath::new("stack/other.yaml").unwrap()),
         ("no bytes", |index| {
