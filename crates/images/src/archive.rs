@@ -6,6 +6,7 @@
 
 use crate::Wanted;
 use crate::error::{EntryFault, ImageError};
+use crate::gate::{Gate, MAX_HEADER};
 use crate::layer::{self, Form};
 use crate::layout::check_version;
 use crate::oci::{self, Blobs, Candidate};
@@ -26,8 +27,6 @@ use std::rc::Rc;
 const MAX_ENTRIES: usize = 4096;
 /// Most files that are kept open while the archive is read: each long one is. A process may open 1024 by default.
 const MAX_FILES: usize = 600;
-/// Longest name of an entry with all that describes it, in bytes.
-const MAX_HEADER: u64 = 1 << 20;
 
 /// One image of Docker's `manifest.json`.
 #[derive(Deserialize)]
@@ -347,25 +346,6 @@ impl<R: Read> Read for Unpacked<R> {
                 "it grows too much when it is decompressed",
             ));
         }
-        Ok(read)
-    }
-}
-
-/// Lets so many bytes through.
-struct Gate<R> {
-    inner: R,
-    allowance: Rc<Cell<u64>>,
-}
-
-impl<R: Read> Read for Gate<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let left = usize::try_from(self.allowance.get()).unwrap_or(usize::MAX);
-        if left == 0 && !buffer.is_empty() {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "the header of an entry is too long"));
-        }
-        let length = buffer.len().min(left);
-        let read = self.inner.read(&mut buffer[..length])?;
-        self.allowance.set(self.allowance.get() - read as u64);
         Ok(read)
     }
 }

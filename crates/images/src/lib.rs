@@ -9,6 +9,8 @@
 
 mod archive;
 mod error;
+mod files;
+mod gate;
 mod layer;
 mod layout;
 mod oci;
@@ -18,6 +20,7 @@ mod write;
 
 pub use archive::read_archive;
 pub use error::{EntryFault, ImageError};
+pub use files::{Seen, read_files};
 pub use layout::read_layout;
 pub use staged::StagedImage;
 pub use write::{Tags, write_docker_archive};

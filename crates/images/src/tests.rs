@@ -1,4 +1,5 @@
 mod archive;
+mod files;
 mod layout;
 mod peers;
 mod support;

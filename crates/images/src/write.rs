@@ -129,7 +129,7 @@ fn copy(store: &Store, number: usize, layer: &Descriptor, out: &mut impl Write) 
     pad(layer.size, out)
 }
 
-fn open(store: &Store, digest: &Sha256) -> Result<File, ImageError> {
+pub(crate) fn open(store: &Store, digest: &Sha256) -> Result<File, ImageError> {
     let path = store.blob(digest);
     let what = format!("`{}`", path.display());
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
