@@ -10,13 +10,26 @@
 //! digest that a signature speaks of; memory does not grow with the size of a bundle.
 
 mod chunk;
+mod decision;
 pub mod delta;
 mod index;
+mod set;
+mod signed;
+pub mod tar;
 mod volume;
 
 pub use chunk::{ChunkTable, TableError, chunk_size};
+pub use decision::DECISION_PREDICATE;
 pub use index::{
     Base, BaseBlob, Image, Index, IndexError, Item, MAX_INDEX, Model, Parity, Part, Payload, Role, Tool,
     Volume, VolumeFile,
+};
+pub use set::{
+    FolderError, Found, MAX_ENVELOPE, MAX_SMALL, SetError, SetFinding, VolumeDir, VolumeSet, Weight,
+    check_table,
+};
+pub use signed::{
+    BUNDLE_PREDICATE, ENVELOPE_SUFFIX, Unfit, bundle_statement, check_statement, envelope_name, is_signed_by,
+    sign_bundle,
 };
 pub use volume::{VolumeId, VolumeIdError, names};

@@ -1,0 +1,6 @@
+//! Bundles as they lie on disks: whole, damaged, and made to deceive.
+
+#![expect(clippy::unwrap_used, reason = "functions that tests share")]
+
+mod common;
+mod set;
