@@ -13,9 +13,11 @@ mod chunk;
 mod decision;
 pub mod delta;
 mod index;
+mod progress;
 mod set;
 mod signed;
 pub mod tar;
+mod verify;
 mod volume;
 
 pub use chunk::{ChunkTable, TableError, chunk_size};
@@ -31,5 +33,9 @@ pub use set::{
 pub use signed::{
     BUNDLE_PREDICATE, ENVELOPE_SUFFIX, Unfit, bundle_statement, check_statement, envelope_name, is_signed_by,
     sign_bundle,
+};
+pub use verify::{
+    BadChunks, BundleReport, Repair, Stopped, VerifyOptions, VolumeReport, VolumeState, repairable,
+    verify_bundle,
 };
 pub use volume::{VolumeId, VolumeIdError, names};

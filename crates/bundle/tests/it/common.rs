@@ -40,7 +40,15 @@ impl Random {
         self.0 ^= self.0 >> 27;
         self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
     }
+
+    /// A number below `bound`.
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        (self.next() >> 11) % bound.max(1)
+    }
 }
+
+/// Where in a payload.
+pub(crate) type Place = fn(&[u8]) -> usize;
 
 /// What goes into a bundle.
 pub(crate) struct Builder {
@@ -54,6 +62,8 @@ pub(crate) struct Builder {
     pub(crate) files: Vec<(String, Role, Vec<u8>)>,
     /// Who signs.
     pub(crate) keys: Vec<PrivateKey>,
+    /// Bytes that are written over the first payload before it is hashed, and where.
+    pub(crate) hide: Option<(Place, &'static [u8])>,
     /// The last word on the index before it is written and signed.
     pub(crate) change: fn(&mut Index),
 }
@@ -102,6 +112,7 @@ impl Default for Builder {
                 blob(noise(2, 5_000)),
             ],
             keys: vec![PrivateKey::generate(Algorithm::Ed25519).unwrap()],
+            hide: None,
             change: |_| {},
         }
     }
@@ -120,7 +131,11 @@ impl Builder {
     /// Writes the volumes.
     pub(crate) fn make(self) -> Made {
         let dir = tempfile::tempdir().unwrap();
-        let (items, payloads) = self.lay_out();
+        let (items, mut payloads) = self.lay_out();
+        if let Some((place, bytes)) = self.hide {
+            let at = place(&payloads[0]);
+            payloads[0][at..at + bytes.len()].copy_from_slice(bytes);
+        }
         let parity = encode(&payloads, self.parity);
         let mut table = ChunkTable::default();
         let volume = |id: VolumeId, payload: &[u8], table: &mut ChunkTable| {
@@ -147,7 +162,8 @@ impl Builder {
             .map(|(id, payload)| volume(id, payload, &mut table))
             .collect();
         let text = table.to_text();
-        let weights = items.iter().find(|item| item.role == Role::Blob).unwrap();
+        let weights =
+            items.iter().filter(|item| item.role == Role::Blob).max_by_key(|item| item.size).unwrap();
         let mut index = Index {
             stack: Name::new(self.stack).unwrap(),
             sequence: self.sequence,

@@ -4,3 +4,4 @@
 
 mod common;
 mod set;
+mod verify;
