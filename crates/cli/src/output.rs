@@ -8,6 +8,7 @@ use crate::error::CliError;
 use crate::exit::Exit;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+use sovai_core::is_hidden;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
@@ -266,12 +267,6 @@ pub(crate) fn safe_json(text: &str) -> String {
         }
     }
     safe
-}
-
-/// Characters that reorder or hide text: bidirectional controls (UAX #9), zero widths, separators, tags.
-fn is_hidden(c: char) -> bool {
-    matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ mod path;
 mod platform;
 mod reference;
 mod size;
+mod text;
 mod trust;
 mod words;
 
@@ -23,6 +24,7 @@ pub use path::{PathError, PathSet, RelPath};
 pub use platform::{Platform, PlatformError};
 pub use reference::{Reference, ReferenceError, is_registry_host};
 pub use size::{ByteSize, SizeError, format_bytes};
+pub use text::is_hidden;
 pub use trust::{TrustLevel, TrustLevelError};
 pub use words::{WordError, spell, unspell};
 

@@ -7,6 +7,7 @@
 //! in the next line. Nothing here reads a clock: times come from the caller, in seconds since 1970, UTC.
 
 mod error;
+pub mod html;
 mod log;
 mod site;
 mod time;
