@@ -13,6 +13,7 @@ mod chunk;
 mod decision;
 pub mod delta;
 mod index;
+pub mod parity;
 mod progress;
 mod set;
 mod signed;
