@@ -68,7 +68,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
 fn say(what: &str, bytes: usize, begin: (Instant, Duration)) -> Result<(), Box<dyn Error>> {
     let clock = bytes as f64 / begin.0.elapsed().as_secs_f64() / 1e9;
-    let work = bytes as f64 / (worked()? - begin.1).as_secs_f64() / 1e9;
+    let work = bytes as f64 / worked()?.saturating_sub(begin.1).as_secs_f64() / 1e9;
     println!("{what}: {clock:.2} GB/s, {work:.2} GB a second of one CPU");
     Ok(())
 }
