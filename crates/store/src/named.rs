@@ -357,6 +357,15 @@ impl Store {
         Ok(marked)
     }
 
+    /// Every blob, with its size in bytes. Only looked at: that they are what they are called is for others to find out.
+    pub fn blobs(&self) -> Result<BTreeMap<Sha256, u64>, StoreError> {
+        let mut all = Marked::default();
+        self.digests_in("blobs/sha256", &mut all, |all, digest, size| {
+            all.blobs.insert(digest, size);
+        })?;
+        Ok(all.blobs)
+    }
+
     fn digests_in(
         &self,
         folder: &str,

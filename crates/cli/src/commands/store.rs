@@ -1,5 +1,6 @@
 //! `sovai store`: what lies in the store, whether it is right, and what can go. Needs no container engine.
 
+mod export_list;
 mod list;
 mod named;
 mod path;
@@ -23,9 +24,7 @@ pub(crate) fn run(args: &StoreArgs, ctx: &Ctx) -> Result<Exit, CliError> {
         StoreCommand::Prune { dry_run, partial, forget } => {
             prune::run(&prune::Wish { dry_run: *dry_run, partial: *partial, forget }, ctx)
         }
-        StoreCommand::ExportList { .. } => {
-            Err(CliError::new(Exit::Internal, "this part of sovai is not built yet"))
-        }
+        StoreCommand::ExportList { out } => export_list::run(out, ctx),
         StoreCommand::Path { name } => path::run(name, ctx),
     }
 }

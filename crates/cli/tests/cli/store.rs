@@ -121,6 +121,21 @@ fn names(value: &Value) -> Vec<&str> {
 }
 
 #[test]
+fn the_list_of_blobs_is_what_lies_in_the_store() {
+    let place = Place::new();
+    place.stack("a", &[("one.txt", b"one"), ("two.txt", b"two")]);
+    let body = place.env.json("store export-list --out blobs.txt");
+    let text = fs_err::read(place.env.path("blobs.txt")).unwrap();
+    assert_eq!((body["blobs"].as_u64(), body["digest"].clone()), (Some(4), json!(sha256(&text))));
+    let text = String::from_utf8(text).unwrap();
+    for line in [format!("{} 3", sha256(b"one")), format!("{} 3", sha256(b"two"))] {
+        assert!(text.lines().any(|found| found == line), "{text}");
+    }
+    let list = sovai_bundle::delta::BlobList::parse(&text).unwrap();
+    assert_eq!(list.blobs, place.store.blobs().unwrap());
+}
+
+#[test]
 fn looking_makes_no_store() {
     let env = TestEnv::new();
     for line in ["store list", "store path llm"] {
