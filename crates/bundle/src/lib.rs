@@ -10,6 +10,7 @@
 //! digest that a signature speaks of; memory does not grow with the size of a bundle.
 
 mod chunk;
+mod contents;
 mod decision;
 pub mod delta;
 mod index;
@@ -22,7 +23,10 @@ mod verify;
 mod volume;
 
 pub use chunk::{ChunkTable, TableError, chunk_size};
-pub use decision::DECISION_PREDICATE;
+pub use contents::ModelFile;
+pub use decision::{
+    DECISION_PREDICATE, Decision, Inspected, MAX_REASON, Ruling, Signed, Standing, decision_name,
+};
 pub use index::{
     Base, BaseBlob, Image, Index, IndexError, Item, MAX_INDEX, Model, Parity, Part, Payload, Role, Tool,
     Volume, VolumeFile,

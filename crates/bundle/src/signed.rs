@@ -20,8 +20,13 @@ pub enum Unfit {
     #[error("{0}")]
     Malformed(String),
     /// A statement of another kind.
-    #[error("it is a statement of another kind, `{}`; expected `{BUNDLE_PREDICATE}`", .0.escape_debug())]
-    Kind(String),
+    #[error("it is a statement of another kind, `{}`; expected `{expected}`", .found.escape_debug())]
+    Other {
+        /// The kind that is asked for.
+        expected: &'static str,
+        /// The kind that it is.
+        found: String,
+    },
     /// A statement about another index.
     #[error("it speaks of the index sha256:{found}; this one is sha256:{expected}")]
     Subject {
@@ -91,7 +96,8 @@ pub(crate) fn statement_of(envelope: &Envelope) -> Result<(Statement, String), U
 pub fn check_statement(envelope: &Envelope, index: &Index, digest: Sha256) -> Result<(), Unfit> {
     let (statement, subject) = statement_of(envelope)?;
     if statement.predicate_type != BUNDLE_PREDICATE {
-        return Err(Unfit::Kind(statement.predicate_type.chars().take(80).collect()));
+        let found = statement.predicate_type.chars().take(80).collect();
+        return Err(Unfit::Other { expected: BUNDLE_PREDICATE, found });
     }
     if subject != digest.hex() {
         return Err(Unfit::Subject { expected: digest.hex(), found: subject });

@@ -3,5 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "functions that tests share")]
 
 mod common;
+mod decision;
 mod set;
 mod verify;
