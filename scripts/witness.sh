@@ -21,6 +21,7 @@ if ! [ -f "$folder/complete" ]; then
     python3 -m venv "$folder" >&2
     "$python" -m pip install --quiet --disable-pip-version-check --requirement "$pins" >&2
     "$python" -m model_signing --version >&2
+    "$python" -c "import cyclonedx.validation.json, jsonschema" >&2
     touch "$folder/complete"
 fi
 echo "$python"

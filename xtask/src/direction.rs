@@ -76,7 +76,11 @@ const RULES: &[Rule] = &[
         may_use: &["sovai-core", "sovai-formats", "sovai-signing", "sovai-store"],
         never: &[ASYNC, TERMINAL],
     },
-    Rule { package: "sovai-sbom", may_use: &["sovai-core"], never: &[ASYNC, TERMINAL, FILES] },
+    Rule {
+        package: "sovai-sbom",
+        may_use: &["sovai-core", "sovai-catalog", "sovai-manifest"],
+        never: &[ASYNC, TERMINAL, FILES],
+    },
     Rule {
         // Of formats it takes where tensors lie: what changed in a weight file is told by tensor.
         package: "sovai-bundle",

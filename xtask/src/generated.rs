@@ -1,5 +1,6 @@
 //! Documentation that follows from the code: written by `generate`, compared by `check`.
 
+use crate::linked;
 use crate::problem::{Problem, XtaskError};
 use std::io::ErrorKind;
 use std::path::Path;
@@ -19,10 +20,11 @@ enum Part {
     Section(&'static str),
 }
 
-fn documents() -> Vec<Document> {
+fn documents(root: &Path) -> Result<Vec<Document>, XtaskError> {
     let whole = |path, content| Document { path, part: Part::Whole, content };
     let section = |path, name, content| Document { path, part: Part::Section(name), content };
-    vec![
+    Ok(vec![
+        whole(linked::PATH, linked::table(root)?),
         whole("docs/schema/sovai-v1.schema.json", format!("{:#}\n", sovai_manifest::schema())),
         whole("docs/schema/sovai-lock-v1.schema.json", format!("{:#}\n", sovai_manifest::lock_schema())),
         whole("docs/schema/sovai-policy-v1.schema.json", format!("{:#}\n", sovai_manifest::policy_schema())),
@@ -31,13 +33,13 @@ fn documents() -> Vec<Document> {
         section("docs/manifest.md", "fields", sovai_manifest::fields_markdown()),
         section("docs/manifest.md", "rules", sovai_manifest::rules_markdown()),
         section("docs/exit-codes.md", "exit-codes", sovai::table_markdown()),
-    ]
+    ])
 }
 
 /// Compares what stands in the repository with what should.
 pub(crate) fn check(root: &Path) -> Result<Vec<Problem>, XtaskError> {
     let mut problems = Vec::new();
-    for document in documents() {
+    for document in documents(root)? {
         let current = read(&root.join(document.path))?;
         match document.render(&current) {
             Ok(expected) if expected == current => {}
@@ -53,7 +55,7 @@ pub(crate) fn check(root: &Path) -> Result<Vec<Problem>, XtaskError> {
 /// Writes all of it; what cannot be written is returned.
 pub(crate) fn write(root: &Path) -> Result<Vec<Problem>, XtaskError> {
     let mut problems = Vec::new();
-    for document in documents() {
+    for document in documents(root)? {
         let path = root.join(document.path);
         let current = read(&path)?;
         match document.render(&current) {

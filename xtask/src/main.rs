@@ -7,6 +7,7 @@
 mod direction;
 mod files;
 mod generated;
+mod linked;
 mod links;
 mod problem;
 

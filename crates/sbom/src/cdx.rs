@@ -1,4 +1,4 @@
-//! What is written of CycloneDX 1.6: the parts of its schema that a stack's bill of materials uses, in the schema's order.
+//! What is written of `CycloneDX` 1.6: the parts of its schema that a stack's bill of materials uses, in the schema's order.
 //!
 //! 1.6 is ECMA-424, the newest version that the readers in use take; what 1.7 adds (citations: who said which field) is
 //! said by properties here. Not the crate `cyclonedx-bom`: 0.8.1 writes 1.3 to 1.5.
@@ -12,7 +12,8 @@ use serde::Serialize;
 pub struct Bom {
     #[serde(rename = "$schema")]
     schema: &'static str,
-    bom_format: &'static str,
+    #[serde(rename = "bomFormat")]
+    format: &'static str,
     spec_version: &'static str,
     #[serde(skip_serializing_if = "String::is_empty")]
     serial_number: String,
@@ -277,7 +278,7 @@ impl Bom {
     pub fn new(metadata: Metadata) -> Self {
         Self {
             schema: "http://cyclonedx.org/schema/bom-1.6.schema.json",
-            bom_format: "CycloneDX",
+            format: "CycloneDX",
             spec_version: "1.6",
             serial_number: String::new(),
             version: 1,
@@ -290,7 +291,6 @@ impl Bom {
 
     /// As JSON with a line end; the same document gives the same bytes. The serial number is a UUID of version 8 from the
     /// SHA-256 of all the rest (RFC 9562, appendix B.2).
-    #[expect(clippy::missing_panics_doc, reason = "texts and lists always serialise")]
     pub fn to_json(&self) -> Vec<u8> {
         let mut whole = Self { serial_number: String::new(), ..self.clone() };
         whole.serial_number = serial::urn(&whole.render());

@@ -16,7 +16,13 @@ pub(crate) fn encode(text: &str) -> String {
 }
 
 /// `pkg:KIND/SPACE/NAME@VERSION?KEY=VALUE`; empty parts and values are left out. Qualifiers are given sorted.
-pub(crate) fn purl(kind: &str, space: &str, name: &str, version: &str, qualifiers: &[(&str, &str)]) -> String {
+pub(crate) fn purl(
+    kind: &str,
+    space: &str,
+    name: &str,
+    version: &str,
+    qualifiers: &[(&str, &str)],
+) -> String {
     let mut out = format!("pkg:{kind}/");
     for part in space.split('/').filter(|part| !part.is_empty()) {
         let _ = write!(out, "{}/", encode(part));
@@ -45,10 +51,19 @@ mod tests {
             purl("deb", "debian", "curl", "7.50.3-1", &[("arch", "i386"), ("distro", "jessie")]),
             "pkg:deb/debian/curl@7.50.3-1?arch=i386&distro=jessie"
         );
-        assert_eq!(purl("deb", "debian", "attr", "1:2.4.47-2", &[("arch", "")]), "pkg:deb/debian/attr@1:2.4.47-2");
+        assert_eq!(
+            purl("deb", "debian", "attr", "1:2.4.47-2", &[("arch", "")]),
+            "pkg:deb/debian/attr@1:2.4.47-2"
+        );
         assert_eq!(purl("apk", "alpine", "g++", "1", &[]), "pkg:apk/alpine/g%2B%2B@1");
         assert_eq!(
-            purl("oci", "", "debian", "sha256:244fd4", &[("arch", "amd64"), ("repository_url", "ghcr.io/debian")]),
+            purl(
+                "oci",
+                "",
+                "debian",
+                "sha256:244fd4",
+                &[("arch", "amd64"), ("repository_url", "ghcr.io/debian")]
+            ),
             "pkg:oci/debian@sha256:244fd4?arch=amd64&repository_url=ghcr.io/debian"
         );
         assert_eq!(
