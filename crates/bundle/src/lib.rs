@@ -11,13 +11,18 @@
 
 mod chunk;
 mod contents;
+pub mod create;
 mod decision;
 pub mod delta;
 mod index;
+mod media;
 pub mod parity;
+pub mod plan;
 mod progress;
+mod readme;
 mod set;
 mod signed;
+mod sums;
 pub mod tar;
 mod verify;
 mod volume;
@@ -31,6 +36,7 @@ pub use index::{
     Base, BaseBlob, Image, Index, IndexError, Item, MAX_INDEX, Model, Parity, Part, Payload, Role, Tool,
     Volume, VolumeFile,
 };
+pub use media::{VolumeSize, VolumeSizeError};
 pub use set::{
     FolderError, Found, MAX_ENVELOPE, MAX_SMALL, SetError, SetFinding, VolumeDir, VolumeSet, Weight,
     check_table,
@@ -39,6 +45,7 @@ pub use signed::{
     BUNDLE_PREDICATE, ENVELOPE_SUFFIX, Unfit, bundle_statement, check_statement, envelope_name, is_signed_by,
     sign_bundle,
 };
+pub use sums::text as sums_text;
 pub use verify::{
     BadChunks, BundleReport, Repair, Stopped, VerifyOptions, VolumeReport, VolumeState, repairable,
     verify_bundle,

@@ -28,7 +28,16 @@ pub(crate) fn reporter(mode: ProgressMode, talk: Talk) -> Box<dyn Reporter> {
 
 /// Steps that go over bytes, perhaps of thousands of files: each file alone is not worth a line.
 fn counts_bytes(step: Step) -> bool {
-    matches!(step, Step::Lock | Step::Pull | Step::Push | Step::Verify | Step::Store | Step::LoadImage)
+    matches!(
+        step,
+        Step::Lock
+            | Step::Pull
+            | Step::Push
+            | Step::Verify
+            | Step::Store
+            | Step::LoadImage
+            | Step::Bundle
+    )
 }
 
 /// What a step does, in words for people.
@@ -53,6 +62,7 @@ fn words(step: Step) -> &'static str {
         Step::RemoveImage => "removing image",
         Step::Record => "recording",
         Step::Undo => "undoing",
+        Step::Bundle => "writing",
     }
 }
 

@@ -47,6 +47,7 @@ pub enum Step {
     RemoveImage,
     Record,
     Undo,
+    Bundle,
 }
 
 impl fmt::Display for Step {
@@ -72,6 +73,7 @@ impl fmt::Display for Step {
             Self::RemoveImage => "remove-image",
             Self::Record => "record",
             Self::Undo => "undo",
+            Self::Bundle => "bundle",
         })
     }
 }

@@ -38,8 +38,9 @@ impl StoreLock {
         Ok(Self { file, path: path.to_owned(), passing: false })
     }
 
-    /// Like [`StoreLock::take`], for a lock of which there are many: its file is removed when it is given back.
-    pub(crate) fn take_passing(path: &Path, holder: &str) -> Result<Self, StoreError> {
+    /// Takes the lock on `path`, anywhere, without waiting; its file is made, and removed when the lock is given back. `holder`
+    /// is the command, for the one who finds it busy.
+    pub fn take_passing(path: &Path, holder: &str) -> Result<Self, StoreError> {
         loop {
             let mut lock = Self::take(path, holder)?;
             // Its last holder may have removed the name after we opened the file: then others lock another one.
