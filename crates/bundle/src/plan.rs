@@ -229,15 +229,15 @@ impl Plan {
         self.program.is_some() && (id.is_parity() || id == VolumeId::Data(1))
     }
 
-    /// Bytes of a volume's folder, without signatures.
-    pub fn folder_size(&self, id: VolumeId) -> u64 {
-        self.common_size(&self.unmade()) + self.own_size(id) + self.payload_size(id)
+    /// Bytes of each volume's folder, in order, without signatures.
+    pub fn folder_sizes(&self) -> Vec<u64> {
+        let common = self.common_size(&self.unmade());
+        self.ids().map(|id| common + self.own_size(id) + self.payload_size(id)).collect()
     }
 
     /// Bytes of all volumes' folders, without signatures.
     pub fn total(&self) -> u64 {
-        let common = self.common_size(&self.unmade());
-        self.ids().map(|id| common + self.own_size(id) + self.payload_size(id)).sum()
+        self.folder_sizes().iter().sum()
     }
 
     /// What volumes to have at hand, for people: `3 x 2TB exFAT`.
@@ -247,7 +247,10 @@ impl Plan {
         match &self.limit {
             Some(limit) => limit.media(count, largest),
             None if count == 1 => media::unbounded(self.total(), largest),
-            None => VolumeSize::bytes(self.folder_size(VolumeId::Data(1))).media(count, largest),
+            None => {
+                let most = self.folder_sizes().into_iter().max().unwrap_or(0);
+                VolumeSize::bytes(most).media(count, largest)
+            }
         }
     }
 

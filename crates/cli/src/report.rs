@@ -30,13 +30,7 @@ pub(crate) fn reporter(mode: ProgressMode, talk: Talk) -> Box<dyn Reporter> {
 fn counts_bytes(step: Step) -> bool {
     matches!(
         step,
-        Step::Lock
-            | Step::Pull
-            | Step::Push
-            | Step::Verify
-            | Step::Store
-            | Step::LoadImage
-            | Step::Bundle
+        Step::Lock | Step::Pull | Step::Push | Step::Verify | Step::Store | Step::LoadImage | Step::Bundle
     )
 }
 

@@ -1,5 +1,8 @@
 //! `sovai bundle`: one stack, whole and signed, on volumes that cross a gap.
 
+mod create;
+mod gather;
+
 use crate::args::{BundleArgs, BundleCommand, SignerArgs, VolumesArgs};
 use crate::ctx::Ctx;
 use crate::error::CliError;
@@ -7,10 +10,10 @@ use crate::exit::Exit;
 use std::path::Path;
 
 /// Runs the command.
-pub(crate) fn run(args: &BundleArgs, _ctx: &Ctx) -> Result<Exit, CliError> {
+pub(crate) fn run(args: &BundleArgs, ctx: &Ctx) -> Result<Exit, CliError> {
     match &args.command {
-        BundleCommand::Create(_)
-        | BundleCommand::Inspect { .. }
+        BundleCommand::Create(args) => create::run(args, ctx),
+        BundleCommand::Inspect { .. }
         | BundleCommand::Verify { .. }
         | BundleCommand::Import { .. }
         | BundleCommand::Repair { .. }

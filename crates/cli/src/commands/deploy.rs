@@ -84,11 +84,12 @@ pub(crate) fn run(args: &DeployArgs, ctx: &Ctx) -> Result<Exit, CliError> {
     match result? {
         Ok((deployed, unchanged, judged)) => finish(&pinned, &deployed, &unchanged, &judged, ctx),
         Err(_) if interrupt.is_set() => Err(interrupted()),
-        Err(found) => Err(mismatch(&pinned, &found)),
+        Err(found) => Err(mismatch(&pinned, &found, "nothing was started")),
     }
 }
 
-type Found = BTreeMap<Name, Vec<Finding>>;
+/// What was found wrong with models.
+pub(crate) type Found = BTreeMap<Name, Vec<Finding>>;
 
 /// Refuses models whose source is not on this host and whose bytes are not all in the store: deploy never downloads.
 pub(crate) fn stored(pinned: &Pinned, store: &Store) -> Result<(), CliError> {
@@ -102,7 +103,7 @@ pub(crate) fn stored(pinned: &Pinned, store: &Store) -> Result<(), CliError> {
 }
 
 /// Verifies every model and brings it into the store: a receipt for each, or what was found.
-fn admit(
+pub(crate) fn admit(
     pinned: &Pinned,
     store: &Store,
     options: &Options,
@@ -144,7 +145,8 @@ fn admit(
     Ok(if found.is_empty() { Ok(receipts) } else { Err(found) })
 }
 
-fn mismatch(pinned: &Pinned, found: &Found) -> CliError {
+/// The error of models that are not what was pinned; `outcome` says what was not done.
+pub(crate) fn mismatch(pinned: &Pinned, found: &Found, outcome: &str) -> CliError {
     let mut details = String::new();
     let mut data = Vec::new();
     for (model, list) in found {
@@ -153,16 +155,13 @@ fn mismatch(pinned: &Pinned, found: &Found) -> CliError {
         data.extend(findings::of_model(model, as_data(list)));
     }
     let models: Vec<_> = found.keys().map(ToString::to_string).collect();
-    CliError::new(
-        Exit::Mismatch,
-        format!("model {} is not what was pinned; nothing was started", models.join(", ")),
-    )
-    .with_details(details)
-    .with_findings(data)
-    .hint(format!(
-        "bring the pinned bytes again, then: sovai verify {}",
-        safe_line(&pinned.file.path.display().to_string())
-    ))
+    CliError::new(Exit::Mismatch, format!("model {} is not what was pinned; {outcome}", models.join(", ")))
+        .with_details(details)
+        .with_findings(data)
+        .hint(format!(
+            "bring the pinned bytes again, then: sovai verify {}",
+            safe_line(&pinned.file.path.display().to_string())
+        ))
 }
 
 fn finish(
