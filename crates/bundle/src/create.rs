@@ -11,9 +11,10 @@ mod stream;
 use crate::chunk::ChunkTable;
 use crate::index::Index;
 use crate::plan::{Made, Plan};
+use crate::progress::Progress;
 use crate::sums;
 use journal::Journal;
-use sovai_core::{Reporter, Sha256};
+use sovai_core::{Reporter, Sha256, Step};
 use sovai_signing::PrivateKey;
 use sovai_store::{Store, StoreError, StoreLock};
 use sovai_verifier::Cancel;
@@ -196,19 +197,7 @@ impl Workshop {
     ) -> Result<Created, CreateError> {
         self.check(plan, options.key)?;
         let inputs = inputs(plan, options.key);
-        let mut journal = match self.journal.take().filter(|journal| journal.inputs() == inputs) {
-            Some(mut journal) => {
-                journal.reopen()?;
-                journal
-            }
-            None => {
-                self.clear()?;
-                fs_err::create_dir(&self.work)
-                    .map_err(|error| CreateError::io("create", &self.work, error))?;
-                let begun = Begun { sequence: plan.contents.sequence, created: plan.contents.created };
-                Journal::begin(&self.work, inputs, begun)?
-            }
-        };
+        let mut journal = self.journal(inputs, plan)?;
         let resumed = journal.written();
         if !journal.is_sealed() {
             let made = match self.data(plan, store, options, &mut journal, reporter) {
@@ -229,6 +218,18 @@ impl Workshop {
         Ok(Created { index, digest, volumes, resumed })
     }
 
+    /// The journal of an earlier run for the same, or a new one in an empty folder.
+    fn journal(&mut self, inputs: Sha256, plan: &Plan) -> Result<Journal, CreateError> {
+        if let Some(mut journal) = self.journal.take().filter(|journal| journal.inputs() == inputs) {
+            journal.reopen()?;
+            return Ok(journal);
+        }
+        self.clear()?;
+        fs_err::create_dir(&self.work).map_err(|error| CreateError::io("create", &self.work, error))?;
+        let begun = Begun { sequence: plan.contents.sequence, created: plan.contents.created };
+        Journal::begin(&self.work, inputs, begun)
+    }
+
     /// Writes the payloads of data.
     fn data(
         &self,
@@ -239,16 +240,18 @@ impl Workshop {
         reporter: &dyn Reporter,
     ) -> Result<Made, CreateError> {
         let mut made = Made { payloads: Vec::new(), parity: Vec::new(), chunks: ChunkTable::default() };
-        let mut progress = stream::Progress::new(plan, reporter);
+        let name = plan.name();
+        let total = plan.volumes.iter().map(|volume| volume.size).sum();
+        let progress = Progress::new(reporter, Step::Bundle, total);
         for (id, volume) in plan.ids().zip(&plan.volumes) {
             let folder = seal::folder(&self.work, plan, id)?;
             let path = folder.join(id.payload(&plan.contents.stack, plan.contents.sequence));
-            let task = stream::Task { plan, id, volume, path: &path, store, options };
-            let (payload, chunks) = stream::write(&task, journal, &mut progress)?;
+            let task = stream::Task { plan, name: &name, id, volume, path: &path, store, options };
+            let (payload, chunks) = stream::write(&task, journal, &progress)?;
             made.payloads.push(payload);
             made.chunks.insert(id, chunks);
         }
-        progress.done();
+        progress.finish(&name);
         Ok(made)
     }
 

@@ -6,13 +6,11 @@ use crate::chunk::ChunkTable;
 use crate::index::{Base, Image, Index, Item, Model, Parity, Part, Payload, Role, Tool, Volume, VolumeFile};
 use crate::media::{self, VolumeSize};
 use crate::volume::{VolumeId, names};
-use crate::{chunk_size, readme, sums};
+use crate::{chunk_size, parity, readme, sums};
 use sovai_core::{Name, Platform, RelPath, Sha256};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// The code of parity volumes.
-pub const PARITY_CODE: &str = "reed-solomon-leopard-gf16";
 /// Bytes that are left on each volume for signatures and decisions that come later.
 const SIGNATURE_ROOM: u64 = 128 << 10;
 
@@ -215,7 +213,7 @@ impl Plan {
                 let at = usize::from(number).wrapping_sub(1);
                 self.volumes.get(at).map_or(0, |volume| volume.size)
             }
-            VolumeId::Parity(_) => self.largest_payload().next_multiple_of(64),
+            VolumeId::Parity(_) => parity::parity_size(self.volumes.iter().map(|volume| volume.size)),
         }
     }
 
@@ -259,7 +257,7 @@ impl Plan {
         let contents = &self.contents;
         let volume =
             |(id, payload): (VolumeId, &Payload)| Volume { payload: *payload, files: self.files(id) };
-        let parity: Vec<Volume> = (1..).map(VolumeId::Parity).zip(&made.parity).map(volume).collect();
+        let lost: Vec<Volume> = (1..).map(VolumeId::Parity).zip(&made.parity).map(volume).collect();
         let item = |(item, parts): (&NewItem, &Vec<Part>)| Item {
             path: item.path.clone(),
             role: item.role,
@@ -280,7 +278,7 @@ impl Plan {
             chunk_size: self.chunk_size,
             chunks: sums::sha256(made.chunks.to_text().as_bytes()),
             volumes: (1..).map(VolumeId::Data).zip(&made.payloads).map(volume).collect(),
-            parity: (!parity.is_empty()).then(|| Parity { code: PARITY_CODE.to_owned(), volumes: parity }),
+            parity: (!lost.is_empty()).then(|| Parity { code: parity::CODE.to_owned(), volumes: lost }),
             items: contents.items.iter().zip(&self.parts).map(item).collect(),
         }
     }

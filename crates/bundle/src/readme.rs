@@ -122,8 +122,8 @@ fn without_sovai(t: &mut String, plan: &Plan, id: VolumeId, name: &str) {
     );
     for image in plan.contents.images.keys() {
         // A name that a shell would take apart is not written into a command.
-        let plain = image.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-/:@".contains(&b));
-        if plain {
+        let harmless = image.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-/:@".contains(&b));
+        if harmless {
             let _ = writeln!(t, "    skopeo copy oci:FOLDER:{image} docker-archive:image.tar:{image}");
         }
     }

@@ -225,11 +225,11 @@ pub(super) fn run(
             next_mark: (position / target.step + 1) * target.step,
             step: target.step,
         };
-        let fed = feed(&mut feeding).and_then(|()| feeding.mark());
+        let result = feed(&mut feeding).and_then(|()| feeding.mark());
         drop(feeding);
         let sha256 = hashing.join().ok();
         let lasting = lasting.join().ok();
-        match (fed, sha256, lasting) {
+        match (result, sha256, lasting) {
             (Err(Stop::Here(error)), ..) => Err(error),
             (Ok(()), Some(sha256), Some((journal, Some(mark)))) => Ok((journal, sha256, mark)),
             _ => Err(CreateError::Cancelled),
@@ -372,7 +372,8 @@ fn hash_chunks(size: u32, messages: &Receiver<Message>, back: &Sender<Buffer>, n
 struct Known {
     written: bool,
     payload: Option<String>,
-    file: Option<Option<String>>,
+    /// The state of the file under way, where one is; there once the thread has said so.
+    file: (bool, Option<String>),
     chunks: Option<Vec<Sha256>>,
 }
 
@@ -381,19 +382,18 @@ impl Known {
         match note {
             Note::Written(_) => self.written = true,
             Note::Payload(_, state) => self.payload = Some(state),
-            Note::File(_, state) => self.file = Some(state),
+            Note::File(_, state) => self.file = (true, state),
             Note::Chunks(_, chunks) => self.chunks = Some(chunks),
         }
     }
 
     fn mark(self, volume: u16, position: u64, first: u64) -> Option<Mark> {
-        let written = self.written.then_some(())?;
-        let ((), payload, file, chunks) = (written, self.payload?, self.file?, self.chunks?);
-        Some(Mark { volume, position, payload, file, first, chunks })
+        let (payload, chunks) = (self.payload?, self.chunks?);
+        Some(Mark { volume, position, payload, file: self.file.1, first, chunks })
     }
 
     const fn is_all(&self) -> bool {
-        self.written && self.payload.is_some() && self.file.is_some() && self.chunks.is_some()
+        self.written && self.payload.is_some() && self.file.0 && self.chunks.is_some()
     }
 }
 
@@ -423,14 +423,14 @@ fn lasting<'a>(
         };
         first += mark.chunks.len() as u64;
         let synced = target.file.sync_data().map_err(|error| CreateError::io("write", target.path, error));
-        let noted = synced.and_then(|()| {
+        let done = synced.and_then(|()| {
             if position == target.size {
                 end = Some(mark);
                 return Ok(());
             }
             journal.mark(mark)
         });
-        if let Err(error) = noted {
+        if let Err(error) = done {
             failure.set(error);
         }
     }

@@ -5,9 +5,10 @@ use super::pipe::{self, Expected, Feed, Start, Stop, Target, restore};
 use super::{CreateError, Options};
 use crate::index::Payload;
 use crate::plan::{Entry, NewItem, Origin, Plan, PlannedVolume};
+use crate::progress::Progress;
 use crate::tar::{BLOCK, tar_header};
 use crate::volume::VolumeId;
-use sovai_core::{Event, EventKind, Reporter, Sha256, Step};
+use sovai_core::Sha256;
 use sovai_store::Store;
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
@@ -17,6 +18,8 @@ use std::path::Path;
 /// A payload to write.
 pub(super) struct Task<'a> {
     pub(super) plan: &'a Plan,
+    /// Name of the bundle, for progress.
+    pub(super) name: &'a str,
     pub(super) id: VolumeId,
     pub(super) volume: &'a PlannedVolume,
     pub(super) path: &'a Path,
@@ -24,48 +27,11 @@ pub(super) struct Task<'a> {
     pub(super) options: &'a Options<'a>,
 }
 
-/// Tells how far it is.
-pub(super) struct Progress<'a> {
-    reporter: &'a dyn Reporter,
-    subject: String,
-    done: u64,
-    total: u64,
-    told: u64,
-}
-
-impl<'a> Progress<'a> {
-    pub(super) fn new(plan: &Plan, reporter: &'a dyn Reporter) -> Self {
-        let total = plan.volumes.iter().map(|volume| volume.size).sum();
-        let subject = plan.name();
-        let started = Event { total: Some(total), ..Event::new(EventKind::Started, Step::Bundle, &*subject) };
-        reporter.report(started);
-        Self { reporter, subject, done: 0, total, told: 0 }
-    }
-
-    fn add(&mut self, bytes: u64) {
-        self.done += bytes;
-        // Some hundred events are enough for any bar.
-        if self.done - self.told >= (self.total / 256).max(1 << 20) {
-            self.told = self.done;
-            self.reporter.report(Event::progress(Step::Bundle, &*self.subject, self.done, self.total));
-        }
-    }
-
-    pub(super) fn done(&self) {
-        let done = Event {
-            done: Some(self.done),
-            total: Some(self.total),
-            ..Event::new(EventKind::Done, Step::Bundle, &*self.subject)
-        };
-        self.reporter.report(done);
-    }
-}
-
 /// Writes a payload, or what an earlier run left to write of it. Gives its digest and its chunks.
 pub(super) fn write(
     task: &Task<'_>,
     journal: &mut Journal,
-    progress: &mut Progress<'_>,
+    progress: &Progress<'_>,
 ) -> Result<(Payload, Vec<[u8; 32]>), CreateError> {
     let number = task.id.number();
     let fail = |error: std::io::Error| CreateError::io("write", task.path, error);
@@ -77,17 +43,14 @@ pub(super) fn write(
         && payload.size == task.volume.size
         && file.metadata().map_err(fail)?.len() == payload.size
     {
-        progress.add(payload.size);
+        progress.add(task.name, payload.size);
         return Ok((payload, before.chunks));
     }
-    let start = match resumed(task, journal, &file) {
-        Some(start) => start,
-        None => {
-            journal.forget(number);
-            Start { file: carried_over(journal, number), ..Start::default() }
-        }
-    };
-    progress.add(start.position);
+    let start = resumed(task, journal, &file).unwrap_or_else(|| {
+        journal.forget(number);
+        Start { file: carried_over(journal, number), ..Start::default() }
+    });
+    progress.add(task.name, start.position);
     file.set_len(start.position).map_err(fail)?;
     (&file).seek(SeekFrom::Start(start.position)).map_err(fail)?;
     super::seal::sync_parent(task.path)?;
@@ -148,18 +111,24 @@ fn resumed(task: &Task<'_>, journal: &Journal, file: &File) -> Option<Start> {
 }
 
 /// Feeds the whole payload, without what is there.
-fn all(task: &Task<'_>, feed: &mut Feed<'_>, progress: &mut Progress<'_>) -> Result<(), Stop> {
+fn all(task: &Task<'_>, feed: &mut Feed<'_>, progress: &Progress<'_>) -> Result<(), Stop> {
     for entry in &task.volume.entries {
         let Some(item) = task.plan.contents.items.get(entry.item) else { continue };
-        fixed(feed, entry.offset - BLOCK, &tar_header(&entry.name, entry.length), progress)?;
+        fixed(task, feed, entry.offset - BLOCK, &tar_header(&entry.name, entry.length), progress)?;
         data(task, entry, item, feed, progress)?;
-        zeros(feed, (entry.offset + entry.length).next_multiple_of(BLOCK), progress)?;
+        zeros(task, feed, (entry.offset + entry.length).next_multiple_of(BLOCK), progress)?;
     }
-    zeros(feed, task.volume.size, progress)
+    zeros(task, feed, task.volume.size, progress)
 }
 
 /// Feeds what of these bytes, which begin at `start` in the payload, is not there.
-fn fixed(feed: &mut Feed<'_>, start: u64, bytes: &[u8], progress: &mut Progress<'_>) -> Result<(), Stop> {
+fn fixed(
+    task: &Task<'_>,
+    feed: &mut Feed<'_>,
+    start: u64,
+    bytes: &[u8],
+    progress: &Progress<'_>,
+) -> Result<(), Stop> {
     let there = usize::try_from(feed.position().saturating_sub(start)).unwrap_or(usize::MAX);
     let mut left = bytes.get(there..).unwrap_or_default();
     let length = left.len() as u64;
@@ -169,18 +138,18 @@ fn fixed(feed: &mut Feed<'_>, start: u64, bytes: &[u8], progress: &mut Progress<
         left = later;
         Ok(())
     })?;
-    progress.add(length);
+    progress.add(task.name, length);
     Ok(())
 }
 
 /// Feeds zeros up to `end`.
-fn zeros(feed: &mut Feed<'_>, end: u64, progress: &mut Progress<'_>) -> Result<(), Stop> {
+fn zeros(task: &Task<'_>, feed: &mut Feed<'_>, end: u64, progress: &Progress<'_>) -> Result<(), Stop> {
     let length = end.saturating_sub(feed.position());
     feed.bytes(length, false, |to| {
         to.fill(0);
         Ok(())
     })?;
-    progress.add(length);
+    progress.add(task.name, length);
     Ok(())
 }
 
@@ -190,7 +159,7 @@ fn data(
     entry: &Entry,
     item: &NewItem,
     feed: &mut Feed<'_>,
-    progress: &mut Progress<'_>,
+    progress: &Progress<'_>,
 ) -> Result<(), Stop> {
     let end = entry.offset + entry.length;
     if feed.position() > end {
@@ -209,7 +178,7 @@ fn data(
                     bytes.get(at..at + to.len()).ok_or_else(|| shrunk(item, &path, bytes.len() as u64))?;
                 to.copy_from_slice(from);
                 at += to.len();
-                progress.add(to.len() as u64);
+                progress.add(task.name, to.len() as u64);
                 Ok(())
             })?;
         }
@@ -225,7 +194,7 @@ fn data(
                     }
                     _ => CreateError::io("read", &path, error),
                 })?;
-                progress.add(to.len() as u64);
+                progress.add(task.name, to.len() as u64);
                 Ok(())
             })?;
         }

@@ -4,5 +4,6 @@
 
 mod common;
 mod decision;
+mod create;
 mod set;
 mod verify;
