@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "functions that tests share")]
 
 mod common;
-mod decision;
 mod create;
+mod decision;
 mod set;
 mod verify;
