@@ -29,8 +29,19 @@ impl Registry {
         reference: &Reference,
         wanted: &Platform,
     ) -> Result<ImageManifests, RegistryError> {
-        let what = reference.to_string();
         let (top, document) = self.document(reference).await?;
+        self.resolve_document(reference, top, document, wanted).await
+    }
+
+    /// The same of a manifest or index that is at hand; `reference` names the repository.
+    pub(crate) async fn resolve_document(
+        &self,
+        reference: &Reference,
+        top: Content,
+        document: Document,
+        wanted: &Platform,
+    ) -> Result<ImageManifests, RegistryError> {
+        let what = reference.to_string();
         let (index, manifest, document) = match document {
             Document::Manifest(manifest) => (None, top, manifest),
             Document::Index(entries) => {

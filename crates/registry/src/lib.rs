@@ -14,6 +14,7 @@ mod credentials;
 mod document;
 mod error;
 mod image;
+mod index;
 mod push;
 
 pub use client::{BlobBody, Registry};
@@ -21,4 +22,5 @@ pub use credentials::Credentials;
 pub use document::{Content, MANIFEST_LIMIT, Manifest};
 pub use error::RegistryError;
 pub use image::ImageManifests;
+pub use index::{INDEX_ARTIFACT, index_artifact, index_tag};
 pub use push::{Artifact, PushOptions, PushPlan, Pushed, push};
