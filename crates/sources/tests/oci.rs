@@ -11,47 +11,7 @@ use sovai_sources::adapters::{Surroundings, open};
 use sovai_sources::{ByteRange, Source, SourceError, Wanted, oci_blobs};
 use sovai_store::image::OCI_MANIFEST;
 use sovai_store::{Descriptor, ModelArtifact, Store};
-use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
-
-struct Running {
-    child: Child,
-    host: String,
-    dir: tempfile::TempDir,
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-}
-
-fn registry() -> Running {
-    let dir = tempfile::tempdir().unwrap();
-    let host = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    let config = dir.path().join("config.yml");
-    let data = dir.path().join("data");
-    let text = format!(
-        "version: 0.1\nlog: {{ level: error }}\nstorage: {{ filesystem: {{ rootdirectory: {} }} }}\nhttp: {{ addr: {host} }}\n",
-        data.display()
-    );
-    fs_err::write(&config, text).unwrap();
-    let child = Command::new("docker-registry")
-        .arg("serve")
-        .arg(&config)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("docker-registry, of the package of that name");
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while TcpStream::connect(&host).is_err() {
-        assert!(Instant::now() < deadline, "the registry does not start");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    Running { child, host, dir }
-}
+use sovai_test_hub::Registry as Debian;
 
 fn sha256(bytes: &[u8]) -> Sha256 {
     Sha256::from_bytes(sha2::Sha256::digest(bytes).into())
@@ -70,8 +30,8 @@ async fn read(
     Ok(bytes)
 }
 
-async fn pushed(running: &Running, files: &[(&str, &str)]) -> Sha256 {
-    let store = Store::open(&running.dir.path().join("store")).unwrap();
+async fn pushed(running: &Debian, files: &[(&str, &str)]) -> Sha256 {
+    let store = Store::open(&running.path("store")).unwrap();
     let pins: Vec<FilePin> = files
         .iter()
         .map(|(path, text)| FilePin {
@@ -92,8 +52,8 @@ async fn pushed(running: &Running, files: &[(&str, &str)]) -> Sha256 {
         manifests: vec![Content::new(OCI_MANIFEST, model.manifest)],
     };
     let client = Client::new(&Options::default()).unwrap();
-    let registry = Registry::new(client, &running.host, Credentials::anonymous()).unwrap();
-    let target = Reference::new(&format!("{}/site/all", running.host)).unwrap();
+    let registry = Registry::new(client, running.host(), Credentials::anonymous()).unwrap();
+    let target = Reference::new(&format!("{}/site/all", running.host())).unwrap();
     let plan = PushPlan { target, artifacts: vec![artifact] };
     push(&registry, &store, &plan, &PushOptions::default(), &NullReporter).await.unwrap();
     model.digest
@@ -101,14 +61,14 @@ async fn pushed(running: &Running, files: &[(&str, &str)]) -> Sha256 {
 
 #[test]
 fn a_pushed_model_is_listed_and_every_blob_is_opened_by_digest() {
-    let running = registry();
+    let running = Debian::start();
     let files = [("README.md", "read me"), ("w/model.gguf", "weights that are long enough")];
     let http = Client::new(&Options::default()).unwrap();
     let surroundings = Surroundings { http, env: Env::of([]), retry: Retry::ONCE };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let digest = pushed(&running, &files).await;
-        let source = open("oci", &format!("{}/site/all:stack-model", running.host), &surroundings).unwrap();
+        let source = open("oci", &format!("{}/site/all:stack-model", running.host()), &surroundings).unwrap();
         let listing = source.list(None).await.unwrap();
         assert_eq!(listing.revision, Some(digest.to_string()));
         let listed: Vec<_> =
@@ -127,7 +87,8 @@ fn a_pushed_model_is_listed_and_every_blob_is_opened_by_digest() {
             sha256: Some(sha256(text.as_bytes())),
             revision: None,
         };
-        let blobs = oci_blobs(&Reference::new(&format!("{}/site/all", running.host)).unwrap(), &surroundings);
+        let blobs =
+            oci_blobs(&Reference::new(&format!("{}/site/all", running.host())).unwrap(), &surroundings);
         let blobs = blobs.unwrap();
         assert_eq!(read(&*blobs, &wanted, None).await.unwrap(), text.as_bytes());
         let range = Some(ByteRange { start: 8, end: 12 });

@@ -20,6 +20,8 @@
 //!
 //! The glob of a fault is tried on the path of a file in its repository, on `ORG/NAME/PATH`, and on the path of the URL
 //! without its first slash; for a plain file also on its last part. `*` also matches slashes.
+//!
+//! Beside it is [`Registry`]: Debian's `docker-registry`, for whatever needs a real one.
 #![expect(clippy::expect_used, reason = "a server of tests: what cannot work is told by a panic at once")]
 
 mod answer;
@@ -28,12 +30,14 @@ mod fault;
 mod hugging_face;
 mod modelscope;
 mod plain;
+mod registry;
 mod repo;
 mod server;
 mod state;
 
 pub use content::Content;
 pub use fault::Fault;
+pub use registry::{Registry, Setup};
 pub use repo::{Repo, RepoFile};
 
 use fault::Rule;

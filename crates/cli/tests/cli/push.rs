@@ -4,53 +4,10 @@ use crate::env::TestEnv;
 use crate::lock_remote::{WEIGHTS, repo, stack};
 use sha2::Digest as _;
 use sovai_core::Sha256;
-use sovai_test_hub::Hub;
-use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
-
-struct Registry {
-    child: Child,
-    host: String,
-    _folder: tempfile::TempDir,
-}
-
-impl Registry {
-    fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let host = format!("127.0.0.1:{port}");
-        let config = folder.path().join("config.yml");
-        let data = folder.path().join("data");
-        fs_err::write(
-            &config,
-            format!(
-                "version: 0.1\nlog: {{ level: warn, accesslog: {{ disabled: true }} }}\nstorage: {{ filesystem: {{ rootdirectory: {} }} }}\nhttp:\n  addr: {host}\n  secret: of-this-test\n",
-                data.display()
-            ),
-        )
-        .unwrap();
-        let child = Command::new("docker-registry")
-            .args(["serve", config.to_str().unwrap()])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap_or_else(|error| panic!("docker-registry, of the package of that name: {error}"));
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while TcpStream::connect(&host).is_err() {
-            assert!(Instant::now() < deadline, "docker-registry does not listen");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Self { child, host, _folder: folder }
-    }
-}
-
-impl Drop for Registry {
-    fn drop(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-}
+use sovai_test_hub::{Hub, Registry};
+use std::net::TcpListener;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 /// An OCI layout with one image of one empty layer; the digest of its configuration.
 fn layout(env: &TestEnv, folder: &str) -> String {
@@ -107,7 +64,7 @@ fn what_is_pushed_is_pulled_into_another_store_without_the_hub() {
     let ran = env.at(&hub, "pull stack.yaml");
     assert_eq!(ran.code, 0, "{ran}");
 
-    let to = format!("oci://{}/ai/stack", registry.host);
+    let to = format!("oci://{}/ai/stack", registry.host());
     let value = env.json(&format!("push stack.yaml {to}"));
     assert_eq!((&value["exitCode"], &value["kind"]), (&0.into(), &"PushResult".into()), "{value}");
     let tags: Vec<_> = value["tags"].as_array().unwrap().iter().map(|tag| tag["tag"].clone()).collect();
@@ -115,12 +72,13 @@ fn what_is_pushed_is_pulled_into_another_store_without_the_hub() {
     assert_eq!(value["sent"], 6, "three files and a config, a layer and a config: {value}");
     let value = env.json(&format!("push stack.yaml {to} -j 1"));
     assert_eq!((&value["sent"], &value["present"]), (&0.into(), &6.into()), "{value}");
-    let value = env.json(&format!("push stack.yaml oci://{}/ai/other --mount-from ai/stack", registry.host));
+    let value =
+        env.json(&format!("push stack.yaml oci://{}/ai/other --mount-from ai/stack", registry.host()));
     assert_eq!((&value["sent"], &value["mounted"]), (&0.into(), &6.into()), "{value}");
 
     // An independent reader sees both.
     let read = |tag: &str| {
-        let reference = format!("docker://{}/ai/stack:{tag}", registry.host);
+        let reference = format!("docker://{}/ai/stack:{tag}", registry.host());
         let output = Command::new("skopeo")
             .args(["inspect", "--raw", "--tls-verify=false", &reference])
             .output()
@@ -174,7 +132,7 @@ fn a_push_that_is_killed_is_completed_by_the_same_command() {
     env.write("stack.yaml", text);
     assert_eq!(env.at(&hub, "lock stack.yaml").code, 0);
     assert_eq!(env.at(&hub, "pull stack.yaml").code, 0);
-    let to = format!("oci://{}/ai/stack", registry.host);
+    let to = format!("oci://{}/ai/stack", registry.host());
     for pause in [100, 400, 700] {
         let args = ["push", "stack.yaml", &to, "--limit-rate", "16MiB"];
         let mut command = env.process(env!("CARGO_BIN_EXE_sovai"), &args);

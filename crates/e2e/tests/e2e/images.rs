@@ -1,10 +1,10 @@
 //! An image that the container engine has lost is loaded from the store: the same one, or none.
 
 use crate::docker::{docker, everything, inspect, new_since, try_docker};
-use crate::registry::Registry;
 use crate::setup::{alone, import_as};
 use crate::stack::{MANIFEST, Stack};
 use serde_json::{Value, json};
+use sovai_test_hub::Registry;
 use std::path::PathBuf;
 
 const NOTHING: [String; 0] = [];
@@ -109,9 +109,9 @@ fn an_image_of_a_registry_is_deployed_after_the_registry_is_gone() {
     let Some(setup) = alone() else { return };
     let before = everything();
     let stack = Stack::new(&setup);
-    let registry = Registry::start(&stack.path(""));
+    let registry = Registry::start();
     let local = format!("sovai-e2e/pushed:{}", std::process::id());
-    let name = format!("{}/e2e/stub:v1", registry.host);
+    let name = format!("{}/e2e/stub:v1", registry.host());
     let id = import_as(&setup.shared.stub, &[], &local);
     let image = Own { names: vec![name, local], id };
     docker(&["tag", &image.names[1], &image.names[0]]);

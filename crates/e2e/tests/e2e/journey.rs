@@ -1,12 +1,11 @@
 //! The whole way of a model: a hub, the lock, the store, an engine, a registry, another store, an engine again.
 
 use crate::process::{Ran, run};
-use crate::registry::Registry;
 use crate::setup::{Setup, alone, say};
 use crate::stack::{MANIFEST, Stack};
 use serde_json::json;
-use sovai_test_hub::{Content, Hub, Repo};
-use std::path::{Path, PathBuf};
+use sovai_test_hub::{Content, Hub, Registry, Repo};
+use std::path::Path;
 
 const FILE: &str = "SmolLM2-135M-Instruct.Q4_1.gguf";
 
@@ -37,8 +36,7 @@ fn from_the_hub_into_an_engine_and_through_a_registry_into_another_store() {
         Repo::new("acme/smollm2", "a".repeat(40)).refs(["main"]).lfs(FILE, weights).file("README.md", "x"),
     );
     manifest(&setup, &stack);
-    let folder: PathBuf = stack.path("");
-    let registry = Registry::start(&folder);
+    let registry = Registry::start();
     let first = stack.store();
 
     sovai(&stack, &first, &hub.url(), &["lock", MANIFEST]).expect(0);
@@ -53,7 +51,7 @@ fn from_the_hub_into_an_engine_and_through_a_registry_into_another_store() {
     assert!(ran.stdout.contains("trust level hub-pinned"), "{ran}");
     assert!(hub.requests().is_empty(), "deploy never downloads");
 
-    let to = format!("oci://{}/ai/stack", registry.host);
+    let to = format!("oci://{}/ai/stack", registry.host());
     let ran = sovai(&stack, &first, &hub.url(), &["push", MANIFEST, &to]).expect(0);
     say(&format!("time: push of both: {:?}", ran.took));
     sovai(&stack, &first, &hub.url(), &["down", &stack.name]).expect(0);

@@ -29,7 +29,6 @@ mod pull;
 mod real;
 mod redeploy;
 mod refused;
-mod registry;
 mod secrets;
 mod setup;
 mod stack;

@@ -1,10 +1,10 @@
 //! Pushes over lines that break, and to registries that lose, refuse and limit.
 
-use crate::debian::{Debian, Setup, nginx};
 use crate::fake::{Fault, State, start};
 use crate::world::{RETRY, World, noise, reference, registry, run};
 use sovai_http::Retry;
 use sovai_registry::{Artifact, Credentials, PushOptions, RegistryError};
+use sovai_test_hub::Registry as Debian;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
@@ -211,15 +211,15 @@ fn cutting(registry: &str, bytes: usize, connections: usize) -> (String, Arc<Ato
 
 #[test]
 fn a_real_registry_has_the_blob_in_the_end_when_the_line_breaks() {
-    let debian = Debian::start(&Setup::default());
+    let debian = Debian::start();
     let world = World::new();
     let (artifact, _) = model(&world);
-    let (host, cuts) = cutting(&debian.host, 1_500_000, 3);
+    let (host, cuts) = cutting(debian.host(), 1_500_000, 3);
     run(async {
         let through = registry(&host, Credentials::anonymous(), &[]);
         world.push(&through, "a", std::slice::from_ref(&artifact), &options()).await.unwrap();
-        let at = reference(&format!("{}/a:stack-model", debian.host));
-        let direct = registry(&debian.host, Credentials::anonymous(), &[]);
+        let at = reference(&format!("{}/a:stack-model", debian.host()));
+        let direct = registry(debian.host(), Credentials::anonymous(), &[]);
         assert_eq!(direct.manifest(&at).await.unwrap(), artifact.manifests[0]);
     });
     assert_eq!(cuts.load(Ordering::SeqCst), 3);
@@ -227,12 +227,12 @@ fn a_real_registry_has_the_blob_in_the_end_when_the_line_breaks() {
 
 #[test]
 fn behind_nginx_a_break_costs_a_chunk_and_not_the_upload() {
-    let debian = Debian::start(&Setup::default());
+    let debian = Debian::start();
     let world = World::new();
     let (artifact, _) = model(&world);
     let artifacts = [artifact];
-    let proxy = nginx(&debian.host);
-    let (host, cuts) = cutting(&proxy.host, 1_500_000, 5);
+    let proxy = Debian::behind_nginx(debian.host());
+    let (host, cuts) = cutting(proxy.host(), 1_500_000, 5);
     run(async {
         let through = registry(&host, Credentials::anonymous(), &[]);
         world.push(&through, "a", &artifacts, &options()).await.unwrap();
@@ -244,7 +244,7 @@ fn behind_nginx_a_break_costs_a_chunk_and_not_the_upload() {
     // nginx takes bodies of 1 MiB where it is told nothing else; a chunk of 1 MiB is just that.
     let larger = PushOptions { chunk: 8 << 20, ..options() };
     run(async {
-        let through = registry(&proxy.host, Credentials::anonymous(), &[]);
+        let through = registry(proxy.host(), Credentials::anonymous(), &[]);
         world.push(&through, "b", &artifacts, &larger).await.unwrap();
     });
     let log = fs_err::read_to_string(proxy.path("access.log")).unwrap();

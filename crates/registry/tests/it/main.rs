@@ -3,7 +3,6 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
 mod cut;
-mod debian;
 mod fake;
 mod real;
 mod tokens;
