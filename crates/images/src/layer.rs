@@ -18,6 +18,10 @@ const TAR_ZSTD: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
 /// shrink to a third, and some hold a file of zeros.
 const FLOOR: u64 = 1 << 30;
 const GROWTH: u64 = 200;
+/// All layers of an image together may grow to this in any case, and beyond it to [`IMAGE_GROWTH`] times what their lengths
+/// add up to. Images of inference engines grow to three times, those with models in them hardly.
+const IMAGE_FLOOR: u64 = 4 << 30;
+const IMAGE_GROWTH: u64 = 50;
 
 /// How the bytes of a layer are packed, by their first bytes. Media types are not asked: tools write wrong ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +48,12 @@ impl Form {
 ///
 /// A layer that is compressed with zstd is not decompressed: its own digest stands in the manifest, and an engine that
 /// takes it checks the rest.
-pub(crate) fn check(number: usize, layer: &Piece, diff_id: &Sha256) -> Result<Form, ImageError> {
+pub(crate) fn check(
+    number: usize,
+    layer: &Piece,
+    diff_id: &Sha256,
+    budget: &mut Budget,
+) -> Result<Form, ImageError> {
     if layer.digest == *diff_id {
         return Ok(Form::Plain);
     }
@@ -53,7 +62,7 @@ pub(crate) fn check(number: usize, layer: &Piece, diff_id: &Sha256) -> Result<Fo
     let found = match form {
         Form::Plain => layer.digest,
         Form::Zstd => return Ok(form),
-        Form::Gzip => hash_gzip(&what, layer.reader(), limit(layer.size))?,
+        Form::Gzip => hash_gzip(&what, layer.reader(), limit(layer.size), budget)?,
     };
     if found == *diff_id {
         return Ok(form);
@@ -66,7 +75,34 @@ pub(crate) fn limit(packed: u64) -> u64 {
     FLOOR.max(packed.saturating_mul(GROWTH))
 }
 
-fn hash_gzip(what: &str, layer: impl Read, limit: u64) -> Result<Sha256, ImageError> {
+/// What the layers of one image may still grow to, all together.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    limit: u64,
+    left: u64,
+}
+
+impl Budget {
+    /// For layers of these lengths; each layer is named once.
+    pub(crate) fn of(lengths: impl Iterator<Item = u64>) -> Self {
+        let packed = lengths.fold(0, u64::saturating_add);
+        Self::new(IMAGE_FLOOR.max(packed.saturating_mul(IMAGE_GROWTH)))
+    }
+
+    const fn new(limit: u64) -> Self {
+        Self { limit, left: limit }
+    }
+
+    fn spend(&mut self, bytes: u64) -> Result<(), ImageError> {
+        self.left = self.left.checked_sub(bytes).ok_or_else(|| ImageError::TooLarge {
+            what: "the image, all layers together,".to_owned(),
+            limit: self.limit,
+        })?;
+        Ok(())
+    }
+}
+
+fn hash_gzip(what: &str, layer: impl Read, limit: u64, budget: &mut Budget) -> Result<Sha256, ImageError> {
     let mut decoder = MultiGzDecoder::new(io::BufReader::with_capacity(64 << 10, layer));
     let mut hasher = Hasher::new();
     let mut buffer = vec![0; 64 << 10];
@@ -82,6 +118,7 @@ fn hash_gzip(what: &str, layer: impl Read, limit: u64) -> Result<Sha256, ImageEr
         if size > limit {
             return Err(ImageError::TooLarge { what: what.to_owned(), limit });
         }
+        budget.spend(read as u64)?;
         hasher.update(&buffer[..read]);
     }
 }
@@ -114,9 +151,25 @@ mod tests {
         assert_eq!(limit(u64::MAX), u64::MAX);
         let packed = gzip(&vec![0; 100_000]);
         assert!(packed.len() < 1000);
-        hash_gzip("x", packed.as_slice(), 100_000).unwrap();
-        let error = hash_gzip("x", packed.as_slice(), 99_999).unwrap_err();
+        let hash = |limit| hash_gzip("x", packed.as_slice(), limit, &mut Budget::new(u64::MAX));
+        hash(100_000).unwrap();
+        let error = hash(99_999).unwrap_err();
         assert!(matches!(error, ImageError::TooLarge { limit: 99_999, .. }), "{error}");
+    }
+
+    #[test]
+    fn all_layers_together_may_not_grow_without_measure() {
+        assert_eq!(Budget::of([1, 2].into_iter()).left, 4 << 30);
+        assert_eq!(Budget::of([1 << 30, 1 << 30].into_iter()).left, 100 << 30);
+        assert_eq!(Budget::of([u64::MAX, 1].into_iter()).left, u64::MAX);
+        // 512 layers of 1 MiB each, in less than 1 KiB of gzip.
+        let mut budget = Budget::new(3_500_000);
+        let packed = gzip(&vec![0; 1 << 20]);
+        for _ in 0..3 {
+            hash_gzip("x", packed.as_slice(), u64::MAX, &mut budget).unwrap();
+        }
+        let error = hash_gzip("x", packed.as_slice(), u64::MAX, &mut budget).unwrap_err();
+        assert!(matches!(error, ImageError::TooLarge { limit: 3_500_000, .. }), "{error}");
     }
 
     #[test]

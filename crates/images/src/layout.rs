@@ -10,6 +10,7 @@ use serde::Deserialize;
 use sovai_core::Sha256;
 use sovai_store::image::MAX_DOCUMENT;
 use sovai_store::{Descriptor, Store, read_bounded};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -23,6 +24,13 @@ struct Version {
 ///
 /// Every file is hashed while it is copied, also when the store has it already. Links among them are not followed.
 pub fn read_layout(store: &Store, folder: &Path, wanted: &Wanted) -> Result<StagedImage, ImageError> {
+    let (index, mut blobs) = open(store, folder)?;
+    let candidates = oci::candidates(&index, &mut blobs)?;
+    oci::stage(oci::choose(candidates, wanted)?, &mut blobs)
+}
+
+/// The bytes of `index.json`, and the folder's blobs.
+fn open<'a>(store: &'a Store, folder: &Path) -> Result<(Vec<u8>, Folder<'a>), ImageError> {
     let not = |reason: &str| ImageError::NotALayout { path: folder.to_owned(), reason: reason.to_owned() };
     let version = read_bounded(&folder.join("oci-layout"), MAX_DOCUMENT)?;
     let version = version.ok_or_else(|| not("it has no file `oci-layout`"))?;
@@ -30,9 +38,16 @@ pub fn read_layout(store: &Store, folder: &Path, wanted: &Wanted) -> Result<Stag
     check_version(&version.image_layout_version).map_err(|()| not("its version is not 1"))?;
     let index = read_bounded(&folder.join("index.json"), MAX_DOCUMENT)?;
     let index = index.ok_or_else(|| not("it has no file `index.json`"))?;
-    let mut blobs = Folder { intake: Intake::new(store), folder: folder.join("blobs/sha256") };
-    let candidates = oci::candidates(&index, &mut blobs)?;
-    oci::stage(oci::choose(candidates, wanted)?, &mut blobs)
+    Ok((index, Folder { intake: Intake::new(store), folder: folder.join("blobs/sha256") }))
+}
+
+/// Bytes of the layers of one image of the OCI layout in `folder`, each once, as its manifest has them; no layer is read.
+pub fn size_in_layout(store: &Store, folder: &Path, wanted: &Wanted) -> Result<u64, ImageError> {
+    let (index, mut blobs) = open(store, folder)?;
+    let image = oci::choose(oci::candidates(&index, &mut blobs)?, wanted)?;
+    let layers: BTreeMap<Sha256, u64> =
+        image.parsed.layers.iter().map(|layer| (layer.digest, layer.size)).collect();
+    Ok(layers.values().fold(0, |sum, size| sum.saturating_add(*size)))
 }
 
 /// Versions of the layout are `1.0.0` so far.

@@ -21,7 +21,7 @@ mod write;
 pub use archive::read_archive;
 pub use error::{EntryFault, ImageError};
 pub use files::{Seen, read_files};
-pub use layout::read_layout;
+pub use layout::{read_layout, size_in_layout};
 pub use staged::StagedImage;
 pub use write::{Tags, write_docker_archive};
 

@@ -204,13 +204,16 @@ pub(crate) fn stage(candidate: Candidate, blobs: &mut impl Blobs) -> Result<Stag
     pieces.insert(piece.digest, piece);
     // A layer may be named many times; once is enough to unpack it.
     let mut checked = BTreeSet::new();
+    let lengths: BTreeMap<Sha256, u64> =
+        parsed.layers.iter().map(|layer| (layer.digest, layer.size)).collect();
+    let mut budget = layer::Budget::of(lengths.into_values());
     for (number, (layer, diff_id)) in (1..).zip(parsed.layers.iter().zip(&config.diff_ids)) {
         let piece = match pieces.entry(layer.digest) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(free) => free.insert(blobs.piece(&format!("layer {number}"), layer)?),
         };
         if checked.insert((layer.digest, *diff_id)) {
-            layer::check(number, piece, diff_id)?;
+            layer::check(number, piece, diff_id, &mut budget)?;
         }
     }
     StagedImage::new(names, index, manifest, parsed, config, pieces)
