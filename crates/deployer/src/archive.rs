@@ -247,6 +247,7 @@ pub(crate) fn read_image(archive: &[u8]) -> io::Result<ImageInfo> {
         arch: config.architecture,
         labels: config.config.labels.unwrap_or_default(),
         volumes: config.config.volumes.unwrap_or_default().into_keys().collect(),
+        size: 0,
     })
 }
 

@@ -183,6 +183,8 @@ pub struct ImageInfo {
     /// Paths that the image declares as volumes. The engine makes each a writable anonymous volume, also under a
     /// read-only root, unless a mount or a tmpfs covers the path.
     pub volumes: Vec<String>,
+    /// Bytes of its layers, not compressed, as the engine says; 0 where it does not.
+    pub size: u64,
 }
 
 /// A container as it is to be created. Hardening has no switches here: every container gets all of it (`docker.rs`).

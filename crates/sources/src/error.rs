@@ -80,7 +80,7 @@ pub enum SourceError {
         last: Box<Self>,
     },
     /// Not enough space on the store's disk.
-    #[error("{path}: {needed} bytes are needed, {free} are free")]
+    #[error("`{}` needs {} of free space and has {}", .path.display(), sovai_core::format_bytes(*.needed), sovai_core::format_bytes(*.free))]
     NoSpace {
         /// Bytes needed.
         needed: u64,

@@ -2,6 +2,7 @@
 
 mod images;
 mod models;
+mod space;
 
 use crate::args::PullArgs;
 use crate::commands::verify::write_passport;
@@ -118,12 +119,10 @@ pub(crate) fn run(args: &PullArgs, ctx: &Ctx) -> Result<Exit, CliError> {
     let hold = store.hold("sovai pull")?;
     store.record_root(&hold, &pinned.root()?)?;
     let reporter = ctx.reporter();
+    let planned = if args.model.is_empty() { images::plan(&pull)? } else { Vec::new() };
+    space::check(&pull, &planned)?;
     let models = models::pull(&pull, &*reporter)?;
-    let images = if models.found.is_empty() && args.model.is_empty() {
-        images::pull(&pull, &*reporter)?
-    } else {
-        Vec::new()
-    };
+    let images = if models.found.is_empty() { images::pull(&pull, planned, &*reporter)? } else { Vec::new() };
     let passports = passports(&pull, &models.receipts, &*reporter)?;
     drop((reporter, hold));
     finish(&pull, &models, &images, passports)
@@ -185,6 +184,15 @@ fn finish(
     for image in images {
         let name = safe_line(&image.name);
         let _ = writeln!(text, "image {name}: {}, {}", image.id, safe_line(&image.origin));
+        if let Some(warning) = &image.warning {
+            let _ = writeln!(
+                text,
+                "{}warning:{} image {name}: {}",
+                style::WARNING,
+                style::RESET,
+                safe_line(warning)
+            );
+        }
     }
     for path in &passports {
         let _ = writeln!(text, "passport: {}", safe_line(path));

@@ -11,8 +11,8 @@ use crate::signals::interrupted;
 use crate::stack::Pinned;
 use serde::Serialize;
 use sovai_core::{FilePin, Name, Reference, Sha256, format_bytes};
-use sovai_manifest::ImagePin;
-use sovai_registry::{Artifact, Content, PushOptions, PushPlan, Pushed, push};
+use sovai_manifest::{ImagePin, ResolvedImage};
+use sovai_registry::{Artifact, Content, PushOptions, PushPlan, Pushed, index_artifact, push};
 use sovai_store::{Descriptor, ModelArtifact, Store, StoredImage, layer_media_type};
 use std::fmt::Write as _;
 
@@ -104,9 +104,9 @@ fn artifacts(pinned: &Pinned, store: &Store) -> Result<Vec<Artifact>, CliError> 
             ImagePin::Id(id) => id.0,
         };
         let locked = pinned.lock.as_ref().and_then(|lock| lock.images.get(name));
-        let by_lock = locked.map(|locked| store.image_by(&locked.config.0)).transpose()?.flatten();
-        match by_lock.map_or_else(|| store.image_by(&digest), |image| Ok(Some(image)))? {
-            Some(found) => artifacts.push(image_artifact(name, &found, store)?),
+        let digest = locked.map_or(digest, |locked| locked.config.0);
+        match stored(pinned, name, image, &digest, store)? {
+            Some(found) => artifacts.extend(image_artifacts(name, &found, store)?),
             None => lacking.push(format!("image {}", safe_line(name))),
         }
     }
@@ -137,15 +137,34 @@ fn model(stack: &Name, name: &Name, pins: &[FilePin]) -> Artifact {
     }
 }
 
-fn image_artifact(name: &str, image: &StoredImage, store: &Store) -> Result<Artifact, CliError> {
+/// The image of a digest that the stack's platform takes: an index leads to several.
+fn stored(
+    pinned: &Pinned,
+    name: &str,
+    image: &ResolvedImage,
+    digest: &Sha256,
+    store: &Store,
+) -> Result<Option<StoredImage>, CliError> {
+    let mut services = pinned.manifest().services.values().map(|service| &service.image);
+    let own = services.find(|image| image.name == name).and_then(|image| image.platform.as_deref());
+    let platform = crate::net::platform(image.platform.as_deref().or(own))?;
+    let found = store.images_by(digest)?.into_iter();
+    let fitting = found.filter_map(|image| Some((image.platform.serves(&platform)?, image)));
+    Ok(fitting.min_by_key(|(distance, _)| *distance).map(|(_, image)| image))
+}
+
+/// An image by its ID, and the bytes of each index by which it came: a registry takes no index that names what is not there.
+fn image_artifacts(name: &str, image: &StoredImage, store: &Store) -> Result<Vec<Artifact>, CliError> {
     let manifest = store.document(&image.manifest.digest)?;
-    Ok(Artifact {
+    let own = Artifact {
         subject: format!("image {name}"),
         tag: image_tag(&image.config.digest),
         blobs: std::iter::once(&image.config).chain(&image.layers).cloned().collect(),
         contents: Vec::new(),
         manifests: vec![Content::new(&image.manifest.media_type, manifest)],
-    })
+    };
+    let index = |digest| Ok(index_artifact(format!("index of image {name}"), store.document(digest)?));
+    std::iter::once(Ok(own)).chain(image.indexes.iter().map(index)).collect()
 }
 
 fn finish(

@@ -20,6 +20,7 @@ mod output;
 mod policy;
 mod pull;
 mod push;
+mod registry;
 mod settings;
 mod sign;
 mod store;

@@ -72,6 +72,7 @@ pub(super) fn image(what: &str, found: ImageInspect) -> Result<ImageInfo, Engine
         arch: platform_arch(found.architecture.unwrap_or_default()),
         labels: sorted(config.labels.unwrap_or_default()),
         volumes: config.volumes.unwrap_or_default(),
+        size: found.size.and_then(|size| u64::try_from(size).ok()).unwrap_or_default(),
     })
 }
 

@@ -30,6 +30,7 @@ fn known(digit: &str) -> ImageInfo {
         arch: "amd64".to_owned(),
         labels: BTreeMap::new(),
         volumes: Vec::new(),
+        size: 0,
     }
 }
 

@@ -97,6 +97,7 @@ impl Fixture {
                 arch: "amd64".into(),
                 labels: BTreeMap::new(),
                 volumes: if digit == '2' { vec!["/data".into()] } else { Vec::new() },
+                size: 0,
             });
         }
         let [_, b, c, d] = ADDRESSES.fetch_add(1, Ordering::Relaxed).to_be_bytes();

@@ -1,5 +1,9 @@
 //! The images of a pull: from the container engine, a registry, a layout or an archive, with unchanged digests.
 
+mod way;
+
+pub(super) use way::Planned;
+
 use super::Pull;
 use crate::commands::lock::staged;
 use crate::error::CliError;
@@ -11,11 +15,12 @@ use sovai_core::{FilePin, Reference, RelPath, Reporter, Sha256};
 use sovai_deployer::bring_from_engine;
 use sovai_deployer::docker::Docker;
 use sovai_images::StagedImage;
-use sovai_manifest::{Image, ImagePin, ImageSource, ResolvedImage};
+use sovai_manifest::ImageSource;
 use sovai_registry::ImageManifests;
 use sovai_sources::{FetchOptions, Job, Wanted, fetch};
 use sovai_store::{Descriptor, NewImage, StoredImage};
 use std::collections::{BTreeMap, BTreeSet};
+use way::{Asked, Way, Word};
 
 /// An image that is in the store now.
 #[derive(Debug, Serialize)]
@@ -28,23 +33,58 @@ pub(super) struct ImageBody {
     pub(super) origin: String,
     /// Bytes that came over the network.
     pub(super) fetched: u64,
+    /// What nobody but the container engine vouches for, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) warning: Option<String>,
 }
 
-pub(super) fn pull(pull: &Pull<'_>, reporter: &dyn Reporter) -> Result<Vec<ImageBody>, CliError> {
-    let named: BTreeMap<&str, &Image> = pull
-        .pinned
-        .manifest()
-        .services
-        .values()
-        .map(|service| (service.image.name.as_str(), &service.image))
-        .collect();
+/// Finds out where each image is to come from, before anything long begins.
+pub(super) fn plan<'a>(pull: &Pull<'a>) -> Result<Vec<Planned<'a>>, CliError> {
+    let interrupt = pull.ctx.interrupt()?;
+    let work = async {
+        tokio::select! {
+            planned = way::plan(pull) => planned,
+            () = interrupt.wait() => Err(interrupted()),
+        }
+    };
+    pull.ctx.block_on(work)?
+}
+
+/// What all of them will take in the store, as far as it is known before they are read: layers of registries go to `blobs`
+/// with their sizes, the bytes of the others are given back.
+pub(super) fn needed(
+    pull: &Pull<'_>,
+    planned: &[Planned<'_>],
+    blobs: &mut BTreeMap<Sha256, u64>,
+) -> Result<u64, CliError> {
+    let mut bytes = 0u64;
+    for Planned { asked, way } in planned {
+        let own = match way {
+            Way::Here(_) => 0,
+            Way::Registry(_, found) => {
+                blobs.extend(found.layers.iter().map(|layer| (layer.digest, layer.size)));
+                0
+            }
+            Way::Engine { size, .. } => *size,
+            Way::Disk => asked.on_disk(pull)?,
+        };
+        bytes = bytes.saturating_add(own);
+    }
+    Ok(bytes)
+}
+
+/// Brings them into the store.
+pub(super) fn pull(
+    pull: &Pull<'_>,
+    planned: Vec<Planned<'_>>,
+    reporter: &dyn Reporter,
+) -> Result<Vec<ImageBody>, CliError> {
     let interrupt = pull.ctx.interrupt()?;
     let mut pulled = Vec::new();
-    for (name, image) in named {
-        let Some(resolved) = pull.pinned.resolved.images.get(name) else { continue };
+    for Planned { asked, way } in planned {
         let work = async {
             tokio::select! {
-                done = one(pull, name, image, resolved, reporter) => done,
+                done = one(pull, &asked, way, reporter) => done,
                 () = interrupt.wait() => Err(interrupted()),
             }
         };
@@ -53,58 +93,42 @@ pub(super) fn pull(pull: &Pull<'_>, reporter: &dyn Reporter) -> Result<Vec<Image
     Ok(pulled)
 }
 
-/// The digest that an image is pinned to, whatever it is the digest of.
-const fn pinned_digest(pin: ImagePin) -> Sha256 {
-    match pin {
-        ImagePin::Digest(digest) => digest,
-        ImagePin::Id(id) => id.0,
-    }
-}
-
 async fn one(
     pull: &Pull<'_>,
-    name: &str,
-    image: &Image,
-    resolved: &ResolvedImage,
+    asked: &Asked<'_>,
+    way: Way,
     reporter: &dyn Reporter,
 ) -> Result<ImageBody, CliError> {
-    let digest = pinned_digest(resolved.pin);
-    let platform = crate::net::platform(resolved.platform.as_deref().or(image.platform.as_deref()))?;
-    let here = pull.store.images_by(&digest)?;
-    if let Some(found) = here.into_iter().find(|found| found.platform.serves(&platform).is_some()) {
-        // A name that led elsewhere leads here from now on.
-        if !found.names.iter().any(|known| known == name) {
-            let manifest = pull.store.document(&found.manifest.digest)?;
-            let new = NewImage { name: Some(name), index: None, manifest: &manifest };
-            pull.store.add_image(&pull.store.lock_unswept("sovai pull")?, &new)?;
+    let name = asked.name;
+    match way {
+        Way::Here(found) => {
+            // A name that led elsewhere leads here from now on.
+            if !found.names.iter().any(|known| known == name) {
+                let manifest = pull.store.document(&found.manifest.digest)?;
+                let new = NewImage { name: Some(name), index: None, manifest: &manifest };
+                pull.store.add_image(&pull.store.lock_unswept("sovai pull")?, &new)?;
+            }
+            Ok(body(name, &found, "in the store".to_owned(), 0))
         }
-        return Ok(body(name, &found, "in the store".to_owned(), 0));
-    }
-    if let Some(from) = &pull.from {
-        return from_repository(pull, name, resolved, from, reporter).await;
-    }
-    if matches!(image.source, None | Some(ImageSource::Engine))
-        && let Some(found) = from_engine(pull, name, image, resolved).await?
-    {
-        return Ok(found);
-    }
-    match &image.source {
-        Some(source @ (ImageSource::OciLayout { .. } | ImageSource::DockerArchive { .. })) => {
-            let staged = staged(source, image, &pull.pinned.file, pull.ctx)?;
-            commit(pull, name, resolved, staged, source.to_string())
+        Way::Registry(at, found) => {
+            let (stored, fetched) = bring(pull, name, &at, &found, reporter).await?;
+            Ok(body(name, &stored, format!("from {at}"), fetched))
         }
-        Some(ImageSource::Engine) => Err(missing(pull, name, digest)),
-        None | Some(ImageSource::Registry) => {
-            let net = pull.net(&format!("image {} is to come from its registry", safe_line(name)))?;
-            let reference = net.reference(name)?;
-            let locked = pull.pinned.lock.as_ref().and_then(|lock| lock.images.get(name));
-            let at = match (resolved.pin, locked.and_then(|locked| locked.manifest)) {
-                (_, Some(manifest)) => reference.at_digest(manifest),
-                (ImagePin::Digest(digest), None) => reference.at_digest(digest),
-                // Pinned by its ID alone: the tag may lead to it.
-                (ImagePin::Id(_), None) => reference,
-            };
-            from_registry(pull, name, resolved, &at, reporter).await
+        Way::Engine { reference, word, .. } => {
+            let engine = Docker::connect(Some(&pull.ctx.settings.host)).await?;
+            let brought = bring_from_engine(&engine, &reference, pull.store).await?;
+            // Removed from the engine since it was looked up.
+            let (_, staged) = brought.ok_or_else(|| missing(pull, name, asked.pinned()))?;
+            of_engine(pull, asked, staged, word)
+        }
+        Way::Disk => {
+            let Some(source) = &asked.image.source else { return Err(missing(pull, name, asked.pinned())) };
+            let (staged, origin) =
+                (staged(source, asked.image, &pull.pinned.file, pull.ctx)?, source.to_string());
+            if !goes_by(&staged, &asked.known()) {
+                return Err(other(name, asked.known(), staged.config(), &origin));
+            }
+            commit(pull, name, staged, origin)
         }
     }
 }
@@ -116,42 +140,38 @@ fn missing(pull: &Pull<'_>, name: &str, digest: Sha256) -> CliError {
         .hint("build or load it there, or say in the manifest where it is: `source` of the image")
 }
 
-/// From the engine, if it has it; an engine that is not there has nothing, unless it was named as the source.
-async fn from_engine(
-    pull: &Pull<'_>,
-    name: &str,
-    image: &Image,
-    resolved: &ResolvedImage,
-) -> Result<Option<ImageBody>, CliError> {
-    let engine = match Docker::connect(Some(&pull.ctx.settings.host)).await {
-        Ok(engine) => engine,
-        Err(error) if image.source.is_some() => return Err(error.into()),
-        Err(_) => return Ok(None),
-    };
-    let reference = match resolved.pin {
-        ImagePin::Id(id) => id.to_string(),
-        ImagePin::Digest(digest) => format!("{name}@{digest}"),
-    };
-    let brought = bring_from_engine(&engine, &reference, pull.store).await?;
-    brought
-        .map(|(_, staged)| commit(pull, name, resolved, staged, "from the container engine".to_owned()))
-        .transpose()
+/// Whether this is the digest of its configuration, its manifest, or the index by which it came.
+fn goes_by(staged: &StagedImage, digest: &Sha256) -> bool {
+    [Some(staged.config()), Some(staged.manifest()), staged.index()].contains(&Some(*digest))
 }
 
-/// Makes a staged image one of the store, when it is the one that is pinned.
-fn commit(
+/// An image that the engine gave, when it is the one that is pinned, or when nothing but the engine can say so.
+fn of_engine(
     pull: &Pull<'_>,
-    name: &str,
-    resolved: &ResolvedImage,
+    asked: &Asked<'_>,
     staged: StagedImage,
-    origin: String,
+    word: Word,
 ) -> Result<ImageBody, CliError> {
-    let own = [Some(staged.config()), Some(staged.manifest()), staged.index()];
-    // A digest of a registry is unknown to an engine's archive; that the engine had the image under it, it said itself.
-    let by_engine = matches!(resolved.pin, ImagePin::Digest(_)) && origin.contains("engine");
-    if !by_engine && !own.contains(&Some(pinned_digest(resolved.pin))) {
-        return Err(other(name, pinned_digest(resolved.pin), staged.config(), &origin));
-    }
+    let (name, origin) = (asked.name, "from the container engine");
+    // An engine with the containerd store gives the registry's own manifest along.
+    let is_pinned = goes_by(&staged, &asked.pinned());
+    let warning = match word {
+        Word::Id(id) if !goes_by(&staged, &id.0) => {
+            return Err(other(name, id.0, staged.config(), origin));
+        }
+        Word::Engine(why) if !is_pinned => Some(format!(
+            "only the container engine says that this is {}; {why}. Pin it by its ID (`id: {}`), or pull it where its \
+             registry can be asked",
+            asked.pinned(),
+            staged.config()
+        )),
+        Word::Id(_) | Word::Engine(_) => None,
+    };
+    Ok(ImageBody { warning, ..commit(pull, name, staged, origin.to_owned())? })
+}
+
+/// Makes a staged image one of the store.
+fn commit(pull: &Pull<'_>, name: &str, staged: StagedImage, origin: String) -> Result<ImageBody, CliError> {
     let lock = pull.store.lock_unswept("sovai pull")?;
     let stored = staged.commit(pull.store, &lock, Some(name))?;
     Ok(body(name, &stored, origin, 0))
@@ -163,51 +183,6 @@ fn other(name: &str, expected: Sha256, found: Sha256, origin: &str) -> CliError 
         format!("image {} {}: expected {expected}, found {found}", safe_line(name), safe_line(origin)),
     )
     .hint("if that is the image you want, make the lock again with `sovai lock`")
-}
-
-/// From the repository to which `push` brought it, by the tag that it made.
-async fn from_repository(
-    pull: &Pull<'_>,
-    name: &str,
-    resolved: &ResolvedImage,
-    from: &Reference,
-    reporter: &dyn Reporter,
-) -> Result<ImageBody, CliError> {
-    let locked = pull.pinned.lock.as_ref().and_then(|lock| lock.images.get(name));
-    let config = locked.map_or_else(|| pinned_digest(resolved.pin), |locked| locked.config.0);
-    let tagged = from.at_tag(&super::super::push::image_tag(&config));
-    let tagged = tagged.map_err(|error| CliError::wrap(Exit::Internal, &error))?;
-    // What is pinned by the digest of its manifest has a configuration that nobody wrote down.
-    let at = match (locked, resolved.pin) {
-        (None, ImagePin::Digest(digest)) => from.at_digest(digest),
-        _ => tagged,
-    };
-    from_registry(pull, name, resolved, &at, reporter).await
-}
-
-async fn from_registry(
-    pull: &Pull<'_>,
-    name: &str,
-    resolved: &ResolvedImage,
-    at: &Reference,
-    reporter: &dyn Reporter,
-) -> Result<ImageBody, CliError> {
-    let net = pull.net(&format!("image {} is to come from {at}", safe_line(name)))?;
-    let registry = net.registry(at)?;
-    let platform = crate::net::platform(resolved.platform.as_deref())?;
-    let found = registry.resolve_image(at, &platform).await?;
-    let own = [
-        Some(found.config.descriptor.digest),
-        Some(found.manifest.descriptor.digest),
-        found.index.as_ref().map(|index| index.descriptor.digest),
-    ];
-    let locked = pull.pinned.lock.as_ref().and_then(|lock| lock.images.get(name));
-    let expected = locked.map_or_else(|| pinned_digest(resolved.pin), |locked| locked.config.0);
-    if !own.contains(&Some(expected)) {
-        return Err(other(name, expected, found.config.descriptor.digest, &format!("from {at}")));
-    }
-    let (stored, fetched) = bring(pull, name, at, &found, reporter).await?;
-    Ok(body(name, &stored, format!("from {at}"), fetched))
 }
 
 /// Layers first, through the engine of downloads; then the documents, and the name.
@@ -255,5 +230,26 @@ fn body(name: &str, image: &StoredImage, origin: String, fetched: u64) -> ImageB
         manifest: image.manifest.digest,
         origin,
         fetched,
+        warning: None,
+    }
+}
+
+impl Asked<'_> {
+    /// Bytes of an image on this disk, as its manifest or its archive has them.
+    fn on_disk(&self, pull: &Pull<'_>) -> Result<u64, CliError> {
+        let file = &pull.pinned.file;
+        Ok(match &self.image.source {
+            // One that is not there is told when it is read.
+            Some(ImageSource::DockerArchive { path, .. }) => {
+                fs_err::metadata(file.resolve(path)).map_or(0, |meta| meta.len())
+            }
+            Some(ImageSource::OciLayout { path, name }) => {
+                let platform = self.image.platform.as_deref();
+                let platform = platform.map(|text| crate::net::platform(Some(text))).transpose()?;
+                let wanted = sovai_images::Wanted { name: name.clone(), platform };
+                sovai_images::size_in_layout(pull.store, &file.resolve(path), &wanted)?
+            }
+            _ => 0,
+        })
     }
 }
