@@ -5,6 +5,7 @@ use crate::gate::{Gate, MAX_HEADER};
 use crate::layer::{self, Form};
 use crate::write::open;
 use flate2::read::MultiGzDecoder;
+use sovai_core::Sha256;
 use sovai_store::{Store, StoredImage};
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -44,6 +45,9 @@ pub fn read_files(
     wanted: &dyn Fn(&str) -> bool,
 ) -> Result<BTreeMap<String, Seen>, ImageError> {
     let mut looker = Looker { wanted, files: BTreeMap::new(), total: 0, entries: 0 };
+    let lengths: BTreeMap<Sha256, u64> =
+        image.layers.iter().map(|layer| (layer.digest, layer.size)).collect();
+    let mut budget = layer::Budget::of(lengths.into_values());
     for (number, layer) in (1..).zip(&image.layers) {
         let what = format!("layer {number}");
         let broken = |error| ImageError::read(&what, error);
@@ -61,10 +65,18 @@ pub fn read_files(
                 let mut file = file;
                 file.rewind().map_err(broken)?;
                 let unpacked = MultiGzDecoder::new(io::BufReader::with_capacity(64 << 10, file));
-                let inner = unpacked.take(layer::limit(layer.size));
+                let allowed = layer::limit(layer.size).min(budget.left());
+                let inner = unpacked.take(allowed);
                 let mut archive = tar::Archive::new(Gate { inner, allowance: Rc::clone(&allowance) });
                 let entries = archive.entries().map_err(broken)?;
-                looker.layer(entries, &allowance, true).map_err(broken)?;
+                let seen = looker.layer(entries, &allowance, true);
+                // An archive that is cut off may look as if it had ended.
+                let left = archive.into_inner().inner.limit();
+                if left == 0 {
+                    return Err(ImageError::TooLarge { what: what.clone(), limit: allowed });
+                }
+                seen.map_err(broken)?;
+                budget.spend(allowed - left)?;
             }
             Form::Zstd => return Err(ImageError::Zstd { number }),
         }

@@ -93,7 +93,13 @@ impl Budget {
         Self { limit, left: limit }
     }
 
-    fn spend(&mut self, bytes: u64) -> Result<(), ImageError> {
+    /// Bytes that are left.
+    pub(crate) const fn left(&self) -> u64 {
+        self.left
+    }
+
+    /// Takes so many bytes of it.
+    pub(crate) fn spend(&mut self, bytes: u64) -> Result<(), ImageError> {
         self.left = self.left.checked_sub(bytes).ok_or_else(|| ImageError::TooLarge {
             what: "the image, all layers together,".to_owned(),
             limit: self.limit,
