@@ -20,10 +20,12 @@ pub mod parity;
 pub mod plan;
 mod progress;
 mod readme;
+pub mod repair;
 mod set;
 mod signed;
 mod sums;
 pub mod tar;
+mod threads;
 mod verify;
 mod volume;
 

@@ -8,6 +8,7 @@ mod gaps;
 mod repairable;
 mod small;
 
+pub(crate) use chunks::read as read_range;
 pub use repairable::{Repair, repairable};
 
 use crate::index::Index;

@@ -83,7 +83,7 @@ pub(super) fn check(
 }
 
 /// Hands the bytes of a range to `each`, in order, until it is over, the file ends, or `each` says no. Gives back how many.
-pub(super) fn read(
+pub(crate) fn read(
     file: &File,
     start: u64,
     length: u64,

@@ -64,6 +64,8 @@ pub(crate) struct Builder {
     pub(crate) keys: Vec<PrivateKey>,
     /// Bytes that are written over the first payload before it is hashed, and where.
     pub(crate) hide: Option<(Place, &'static [u8])>,
+    /// Whether the parity that is hashed and signed is not that of the data.
+    pub(crate) forge_parity: bool,
     /// The last word on the index before it is written and signed.
     pub(crate) change: fn(&mut Index),
 }
@@ -113,6 +115,7 @@ impl Default for Builder {
             ],
             keys: vec![PrivateKey::generate(Algorithm::Ed25519).unwrap()],
             hide: None,
+            forge_parity: false,
             change: |_| {},
         }
     }
@@ -136,7 +139,10 @@ impl Builder {
             let at = place(&payloads[0]);
             payloads[0][at..at + bytes.len()].copy_from_slice(bytes);
         }
-        let parity = encode(&payloads, self.parity);
+        let mut parity = encode(&payloads, self.parity);
+        if self.forge_parity {
+            parity[0][100] ^= 1;
+        }
         let mut table = ChunkTable::default();
         let volume = |id: VolumeId, payload: &[u8], table: &mut ChunkTable| {
             let chunks =
