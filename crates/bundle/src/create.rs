@@ -10,15 +10,18 @@ mod stream;
 
 use crate::chunk::ChunkTable;
 use crate::index::Index;
+use crate::parity::{self, ParityError, Shard};
 use crate::plan::{Made, Plan};
 use crate::progress::Progress;
 use crate::sums;
+use crate::volume::VolumeId;
 use journal::Journal;
 use sovai_core::{Reporter, Sha256, Step};
 use sovai_signing::PrivateKey;
 use sovai_store::{Store, StoreError, StoreLock};
 use sovai_verifier::Cancel;
 use std::io;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 /// Name of the hidden folder in which a bundle is made.
@@ -69,9 +72,21 @@ pub enum CreateError {
     /// The store failed, or another process is making a bundle in this folder.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Parity could not be computed.
+    #[error("parity cannot be computed")]
+    Parity(#[source] ParityError),
     /// Interrupted; the same command goes on.
     #[error("interrupted")]
     Cancelled,
+}
+
+impl From<ParityError> for CreateError {
+    fn from(error: ParityError) -> Self {
+        match error {
+            ParityError::Cancelled => Self::Cancelled,
+            other => Self::Parity(other),
+        }
+    }
 }
 
 impl CreateError {
@@ -89,12 +104,14 @@ pub struct Options<'a> {
     pub cancel: Cancel,
     /// Bytes after which what was written so far is made to last, and the journal says so.
     pub step: u64,
+    /// Threads that compute parity.
+    pub threads: NonZeroUsize,
 }
 
 impl<'a> Options<'a> {
     /// The usual way.
     pub fn new(key: &'a PrivateKey) -> Self {
-        Self { key, cancel: Cancel::default(), step: 128 << 20 }
+        Self { key, cancel: Cancel::default(), step: 128 << 20, threads: NonZeroUsize::MIN }
     }
 }
 
@@ -257,14 +274,43 @@ impl Workshop {
 
     /// Writes the payloads of parity, computed of those of data, and adds their digests and chunks. The payloads of data lie
     /// under [`Workshop::work`] in the folders of their volumes.
-    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "the place where parity is computed")]
     fn parity(
         &self,
-        _plan: &Plan,
-        made: Made,
-        _options: &Options<'_>,
-        _reporter: &dyn Reporter,
+        plan: &Plan,
+        mut made: Made,
+        options: &Options<'_>,
+        reporter: &dyn Reporter,
     ) -> Result<Made, CreateError> {
+        if plan.parity == 0 {
+            return Ok(made);
+        }
+        let (data, lost): (Vec<_>, Vec<_>) = plan.ids().partition(|id| !id.is_parity());
+        let path = |id: VolumeId| -> Result<PathBuf, CreateError> {
+            let payload = id.payload(&plan.contents.stack, plan.contents.sequence);
+            Ok(seal::folder(&self.work, plan, id)?.join(payload))
+        };
+        let open = |id: &VolumeId| {
+            let path = path(*id)?;
+            fs_err::File::open(&path).map_err(|error| CreateError::io("read", &path, error))
+        };
+        let create = |id: &VolumeId| {
+            let path = path(*id)?;
+            // What an earlier run wrote is written once more: it is the same, but whether it lasted is not known.
+            fs_err::File::create(&path).map_err(|error| CreateError::io("write", &path, error))
+        };
+        let files = data.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+        let out = lost.iter().map(create).collect::<Result<Vec<_>, _>>()?;
+        let sizes = made.payloads.iter().map(|payload| payload.size);
+        let shards: Vec<_> = files.iter().zip(sizes).map(|(file, size)| Shard { file, size }).collect();
+        let name = format!("{} (parity)", plan.name());
+        let progress = Progress::new(reporter, Step::Bundle, shards.iter().map(|shard| shard.size).sum());
+        let add = |bytes| progress.add(&name, bytes);
+        let run = parity::Run { threads: options.threads, cancel: &options.cancel, progress: &add };
+        for (id, encoded) in lost.into_iter().zip(parity::encode(&shards, &out, plan.chunk_size, &run)?) {
+            made.parity.push(encoded.payload);
+            made.chunks.insert(id, encoded.chunks);
+        }
+        progress.finish(&name);
         Ok(made)
     }
 

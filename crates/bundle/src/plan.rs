@@ -252,6 +252,45 @@ impl Plan {
         }
     }
 
+    /// The plan that a bundle was made by, as far as its index tells: enough for the README of its volumes.
+    pub(crate) fn of(index: &Index) -> Self {
+        let item = |item: &Item| NewItem {
+            path: item.path.clone(),
+            role: item.role,
+            size: item.size,
+            sha256: item.sha256,
+            origin: Origin::Blob,
+            runs: Vec::new(),
+        };
+        let program = index.all_volumes().find_map(|(_, volume)| volume.files.get(names::PROGRAM));
+        let parity = index.parity.as_ref().map_or(0, |parity| parity.volumes.len());
+        let volume = |volume: &Volume| PlannedVolume { size: volume.payload.size, entries: Vec::new() };
+        Self {
+            contents: Contents {
+                stack: index.stack.clone(),
+                sequence: index.sequence,
+                created: index.created,
+                platform: index.platform.clone(),
+                tool: index.tool.clone(),
+                manifest: index.manifest.clone(),
+                models: index.models.clone(),
+                images: index.images.clone(),
+                base: index.base.clone(),
+                items: index.items.iter().map(item).collect(),
+            },
+            program: program.map(|file| Program {
+                path: PathBuf::new(),
+                size: file.size,
+                sha256: file.sha256,
+            }),
+            parity: u16::try_from(parity).unwrap_or(u16::MAX),
+            chunk_size: index.chunk_size,
+            limit: None,
+            volumes: index.volumes.iter().map(volume).collect(),
+            parts: index.items.iter().map(|item| item.parts.clone()).collect(),
+        }
+    }
+
     /// The index, once the payloads are written.
     pub fn index(&self, made: &Made) -> Index {
         let contents = &self.contents;

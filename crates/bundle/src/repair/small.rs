@@ -2,7 +2,7 @@
 
 use super::finish::sync_folder;
 use super::{RepairError, RepairOptions};
-use crate::index::{Index, VolumeFile};
+use crate::index::VolumeFile;
 use crate::set::folder::{BUFFER, Folder};
 use crate::set::{Found, MAX_TABLE, VolumeSet, sha256};
 use crate::verify::read_range;
@@ -43,7 +43,7 @@ pub(super) fn restore(
         Some(bytes) => put(names::CHUNKS, &bytes)?,
         None => lacking.push(names::CHUNKS.to_owned()),
     }
-    put(names::SUMS, &sums(index, set.digest(), id))?;
+    put(names::SUMS, crate::sums::text(index, set.index_bytes(), id).unwrap_or_default().as_bytes())?;
     let is_good = |name: &str, file: &VolumeFile| {
         folder
             .digest(name, file.size)
@@ -109,7 +109,12 @@ pub fn can_restore(set: &VolumeSet, id: VolumeId, name: &str) -> bool {
 pub fn readme_again(set: &VolumeSet, id: VolumeId) -> Option<Vec<u8>> {
     let expected = set.index().volume(id)?.files.get(names::README)?;
     let fits = |text: &[u8]| text.len() as u64 == expected.size && sha256(text) == expected.sha256;
-    // Those of two volumes of one kind differ by little more than their numbers; whatever program wrote them.
+    let own = crate::readme::text(&crate::plan::Plan::of(set.index()), id);
+    if fits(own.as_bytes()) {
+        return Some(own.into_bytes());
+    }
+    // Another version of this program wrote it in other words. Those of two volumes of one kind differ by little more than their
+    // numbers.
     for here in set.present() {
         let Some(text) = here.read(names::README, MAX_README).ok().flatten() else { continue };
         let Ok(text) = String::from_utf8(text) else { continue };
@@ -123,23 +128,6 @@ pub fn readme_again(set: &VolumeSet, id: VolumeId) -> Option<Vec<u8>> {
         }
     }
     None
-}
-
-/// The sums of a volume's files.
-fn sums(index: &Index, digest: Sha256, id: VolumeId) -> Vec<u8> {
-    use std::fmt::Write as _;
-    let Some(volume) = index.volume(id) else { return Vec::new() };
-    let payload = id.payload(&index.stack, index.sequence);
-    let mut lines: Vec<(&str, Sha256)> =
-        vec![(names::INDEX, digest), (names::CHUNKS, index.chunks), (&payload, volume.payload.sha256)];
-    lines.extend(volume.files.iter().map(|(name, file)| (name.as_str(), file.sha256)));
-    lines.sort_unstable();
-    let mut text = String::new();
-    for (name, digest) in lines {
-        // Writing to a string does not fail.
-        let _ = writeln!(text, "{}  {name}", digest.hex());
-    }
-    text.into_bytes()
 }
 
 /// The table of chunks as bytes.

@@ -3,6 +3,7 @@
 use crate::common::{noise, sha256};
 use sovai_bundle::create::{CreateError, Created, Options, Workshop};
 use sovai_bundle::plan::{Contents, NewItem, Origin, Plan, PlanError, Program, plan};
+use sovai_bundle::repair::{RepairOptions, repair};
 use sovai_bundle::{
     Index, Model, Role, Tool, VerifyOptions, VolumeId, VolumeSet, VolumeSize, names, verify_bundle,
 };
@@ -40,9 +41,13 @@ impl Place {
     }
 
     fn plan(&self, size: Option<&str>) -> Result<Plan, PlanError> {
+        self.plan_with(size, 0)
+    }
+
+    fn plan_with(&self, size: Option<&str>, parity: u16) -> Result<Plan, PlanError> {
         let program = self.dir.path().join("program");
         let program = Program { path: program, size: PROGRAM.len() as u64, sha256: sha256(PROGRAM) };
-        plan(self.contents(), size.map(|text| text.parse::<VolumeSize>().unwrap()), 0, Some(program))
+        plan(self.contents(), size.map(|text| text.parse::<VolumeSize>().unwrap()), parity, Some(program))
     }
 
     fn contents(&self) -> Contents {
@@ -178,6 +183,26 @@ fn without_sovai_the_files_are_there_too() {
     let listed = run(&unpacked.join("blobs/sha256"), "for f in *; do echo \"$f  $f\"; done | sha256sum -c");
     assert_eq!(listed.lines().count(), 2, "{listed}");
     assert_eq!(fs_err::read(unpacked.join("docs/empty.txt")).unwrap(), b"");
+}
+
+#[test]
+fn with_parity_any_volume_comes_back_as_it_was_written() {
+    let place = Place::new(&[3_000_000, 5_000_001, 700]);
+    let plan = place.plan_with(Some("2MiB"), 2).unwrap();
+    let created = place.create(&plan).unwrap();
+    let (index, found) = verified(&place.out());
+    assert_eq!((index.parity.unwrap().volumes.len(), found.as_str()), (2, "None [] {}"));
+    let before = tree(&place.out());
+    for lost in created.volumes.windows(2) {
+        lost.iter().for_each(|folder| fs_err::remove_dir_all(folder).unwrap());
+        let set = VolumeSet::open(&[place.out()], &[], &[]).unwrap();
+        let verify = VerifyOptions { threads: NonZeroUsize::MIN, cancel: sovai_verifier::Cancel::default() };
+        let report = verify_bundle(&set, &verify, &NullReporter).unwrap();
+        let options = RepairOptions { verify, folder: &place.out(), out: None, patches: &[], program: None };
+        let repaired = repair(&set, &report, &options, &NullReporter).unwrap();
+        assert!(repaired.volumes.iter().all(|volume| volume.lacking.is_empty()), "{repaired:?}");
+        assert!(tree(&place.out()) == before, "{lost:?}");
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::CliError;
 use crate::exit::Exit;
 use sovai_bundle::create::CreateError;
+use sovai_bundle::parity::ParityError;
 use sovai_bundle::plan::PlanError;
 use sovai_core::format_bytes;
 use std::io::ErrorKind;
@@ -31,6 +32,11 @@ impl From<CreateError> for CliError {
             CreateError::Exists { .. } => Exit::Usage,
             CreateError::NoSpace { .. } => Exit::Resources,
             CreateError::Rotten { .. } => Exit::Mismatch,
+            CreateError::Parity(ParityError::Io(ref source)) => match source.kind() {
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Exit::Resources,
+                _ => Exit::Internal,
+            },
+            CreateError::Parity(_) => Exit::Internal,
             CreateError::Io { ref source, .. } => match source.kind() {
                 ErrorKind::StorageFull
                 | ErrorKind::QuotaExceeded

@@ -140,7 +140,8 @@ impl Job<'_> {
             (plan, left_out) = self.plan(&levels, now)?;
         }
         tell(&plan, &left_out, self.ctx);
-        let options = Options { cancel: interrupt.cancel(), ..Options::new(&self.key) };
+        let threads = self.ctx.threads(self.args.threads);
+        let options = Options { cancel: interrupt.cancel(), threads, ..Options::new(&self.key) };
         let created = workshop.write(&plan, &self.store, &options, &*reporter)?;
         drop(reporter);
         finish(&plan, &left_out, Some(&created), &self.key, self.ctx)
