@@ -1,6 +1,8 @@
 //! Why a request failed.
 
 use crate::StatusCode;
+use std::error::Error;
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 use url::Url;
@@ -85,6 +87,7 @@ impl HttpError {
     /// Whether the same request may succeed a little later.
     pub fn is_transient(&self) -> bool {
         match self {
+            Self::Connect { source, .. } if is_certificate(source) => false,
             Self::Connect { .. } | Self::Timeout { .. } | Self::Body { .. } => true,
             Self::Status(error) => {
                 error.status.is_server_error()
@@ -109,6 +112,20 @@ impl HttpError {
             _ => None,
         }
     }
+}
+
+/// Whether a server was refused for its certificate: that does not mend itself within seconds.
+fn is_certificate(error: &reqwest::Error) -> bool {
+    let mut next: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(cause) = next {
+        if matches!(cause.downcast_ref(), Some(rustls::Error::InvalidCertificate(_))) {
+            return true;
+        }
+        // An `io::Error` names as its source that of what it holds, not what it holds.
+        let held = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        next = held.map(|held| held as &(dyn Error + 'static)).or_else(|| cause.source());
+    }
+    false
 }
 
 /// An address without query, fragment and credentials.

@@ -65,6 +65,7 @@ fn a_private_authority_is_believed_when_it_is_named_and_only_then() {
     let error = fetch(Vec::new()).unwrap_err();
     assert!(matches!(error, HttpError::Connect { .. }), "{error:?}");
     assert!(shown(&error).contains("certificate"), "{}", shown(&error));
+    assert!(!error.is_transient(), "trying again does not help");
     assert_eq!(fetch(vec![folder.path().join("cert.pem")]).unwrap(), b"over tls");
 }
 
