@@ -19,6 +19,7 @@ mod operate;
 mod output;
 mod policy;
 mod pull;
+mod pull_options;
 mod push;
 mod registry;
 mod settings;
