@@ -1,6 +1,6 @@
 //! `oci:` against Debian's docker-registry: what was pushed is listed, and opened by digest.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use futures_util::StreamExt as _;
 use sha2::Digest as _;
