@@ -2,6 +2,7 @@
 
 mod create;
 mod gather;
+mod sign;
 
 use crate::args::{BundleArgs, BundleCommand, SignerArgs, VolumesArgs};
 use crate::ctx::Ctx;
@@ -25,12 +26,12 @@ pub(crate) fn run(args: &BundleArgs, ctx: &Ctx) -> Result<Exit, CliError> {
 
 /// `sovai sign bundle`: a further signature over an index.
 pub(super) fn sign(
-    _volumes: &VolumesArgs,
-    _signer: &SignerArgs,
-    _out: Option<&Path>,
-    _ctx: &Ctx,
+    volumes: &VolumesArgs,
+    signer: &SignerArgs,
+    out: Option<&Path>,
+    ctx: &Ctx,
 ) -> Result<Exit, CliError> {
-    Err(not_built())
+    sign::run(volumes, signer, out, ctx)
 }
 
 fn not_built() -> CliError {

@@ -1,7 +1,7 @@
 //! `sovai sign`: signatures over models and statements.
 
 pub(super) mod model;
-mod output;
+pub(super) mod output;
 mod statement;
 
 use crate::args::{SignArgs, SignCommand};

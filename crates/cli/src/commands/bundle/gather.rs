@@ -1,5 +1,7 @@
 //! What goes into a bundle: everything that the manifest names, as files with their places.
 
+mod docs;
+mod known;
 mod stack;
 
 use super::create::Times;
@@ -104,6 +106,8 @@ pub(super) fn gather(source: &Source<'_>, attach: &[PathBuf], times: Times) -> R
     for (path, bytes) in sboms(source, times) {
         items.add(&path, Role::Sbom, bytes)?;
     }
+    docs::add(&mut items)?;
+    known::add(source, &mut items)?;
     items.add("docs/CONTENTS.txt", Role::Document, listing.into_bytes())?;
     let contents = Contents {
         stack: source.pinned.name().clone(),

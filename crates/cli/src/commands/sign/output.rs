@@ -11,7 +11,7 @@ use std::path::Path;
 const MODE: u32 = 0o644;
 
 /// Refuses to write over what is no older signature: a slip in an option must not cost a file of weights.
-pub(super) fn check(path: &Path, is_signature: impl Fn(&[u8]) -> bool) -> Result<(), CliError> {
+pub(in crate::commands) fn check(path: &Path, is_signature: impl Fn(&[u8]) -> bool) -> Result<(), CliError> {
     let refuse = || {
         let shown = safe_line(&path.display().to_string());
         CliError::new(Exit::Usage, format!("{shown} is there and is no signature; it is not overwritten"))
@@ -26,7 +26,7 @@ pub(super) fn check(path: &Path, is_signature: impl Fn(&[u8]) -> bool) -> Result
 }
 
 /// Writes it.
-pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
+pub(in crate::commands) fn write(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
     sovai_store::atomic::write(path, bytes, MODE).map_err(|error| {
         let shown = safe_line(&path.display().to_string());
         CliError::new(Exit::Resources, format!("signature {shown} cannot be written")).source(&error)
