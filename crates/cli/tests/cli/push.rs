@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 /// An OCI layout with one image of one empty layer; the digest of its configuration.
-fn layout(env: &TestEnv, folder: &str) -> String {
+pub(crate) fn layout(env: &TestEnv, folder: &str) -> String {
     let put = |bytes: &[u8]| {
         let hex = Sha256::from_bytes(sha2::Sha256::digest(bytes).into()).hex();
         env.write(&format!("{folder}/blobs/sha256/{hex}"), bytes);

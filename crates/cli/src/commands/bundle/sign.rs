@@ -40,7 +40,8 @@ pub(super) fn run(
     ctx: &Ctx,
 ) -> Result<Exit, CliError> {
     let key = keys::private(&signer.key, signer.passphrase_file.as_deref())?;
-    let set = VolumeSet::open(&volumes.volumes, &volumes.signature, &volumes.decision)?;
+    let set = VolumeSet::open(&volumes.volumes, &volumes.signature, &volumes.decision)
+        .map_err(|error| CliError::wrap(Exit::Usage, &error))?;
     check(&set)?;
     let mut text = what(&set);
     let envelope = sign_bundle(set.index(), set.digest(), &key);
@@ -48,7 +49,10 @@ pub(super) fn run(
     let before = set.signatures().iter().filter(|found| found.fit.is_ok()).count();
     let targets: Vec<PathBuf> = match out {
         Some(out) => vec![out.to_owned()],
-        None => set.present().map(|volume| volume.path.join(names::SIGNATURES).join(envelope_name(key_id))).collect(),
+        None => set
+            .present()
+            .map(|volume| volume.path.join(names::SIGNATURES).join(envelope_name(key_id)))
+            .collect(),
     };
     for target in &targets {
         output::check(target, |bytes| Envelope::parse(bytes).is_ok())?;
@@ -78,8 +82,12 @@ pub(super) fn run(
 /// Whether what lies beside the payloads is what the index says. Payloads are not read: who signs says that this index is the
 /// one that was agreed upon, and `bundle verify` says whether the bytes are what it names.
 fn check(set: &VolumeSet) -> Result<(), CliError> {
-    let mut wrong: Vec<String> =
-        set.findings().iter().filter(|finding| finding.weight == Weight::Bytes).map(SetFinding::to_string).collect();
+    let mut wrong: Vec<String> = set
+        .findings()
+        .iter()
+        .filter(|finding| finding.weight == Weight::Bytes)
+        .map(SetFinding::to_string)
+        .collect();
     if set.table().is_none() {
         wrong.push(format!("no volume has the table of chunks, {}, that the index names", names::CHUNKS));
     }
@@ -101,9 +109,12 @@ fn check(set: &VolumeSet) -> Result<(), CliError> {
     for line in &wrong {
         let _ = writeln!(details, "  {}", safe_line(line));
     }
-    Err(CliError::new(Exit::Mismatch, format!("the volumes do not agree with their index: {}", count(wrong.len(), "finding")))
-        .with_details(details)
-        .hint("sovai bundle verify says which bytes are bad; sign what is whole"))
+    Err(CliError::new(
+        Exit::Mismatch,
+        format!("the volumes do not agree with their index: {}", count(wrong.len(), "finding")),
+    )
+    .with_details(details)
+    .hint("sovai bundle verify says which bytes are bad; sign what is whole"))
 }
 
 /// What is signed, for people.
@@ -120,7 +131,11 @@ fn what(set: &VolumeSet) -> String {
     );
     for (name, model) in &index.models {
         let license = model.license.as_deref().map_or_else(|| "none stated".to_owned(), safe_line);
-        let _ = writeln!(text, "  model {name}: {}, licence {license}, trust level {}", model.digest, model.trust);
+        let _ = writeln!(
+            text,
+            "  model {name}: {}, licence {license}, trust level {}",
+            model.digest, model.trust
+        );
     }
     for (name, image) in &index.images {
         let _ = writeln!(text, "  image {}: {}", safe_line(name), image.id);

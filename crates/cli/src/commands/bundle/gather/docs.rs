@@ -92,7 +92,7 @@ mod tests {
         let mut there: Vec<String> = fs_err::read_dir(folder)
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .filter(|name| name.ends_with(".md"))
+            .filter(|name| name.rsplit_once('.').is_some_and(|(_, end)| end == "md"))
             .collect();
         there.sort();
         let mut known: Vec<&str> = DOCS.iter().map(|(name, _)| *name).chain(LEFT.iter().copied()).collect();
@@ -102,7 +102,10 @@ mod tests {
 
     #[test]
     fn pages_have_no_script_and_lead_to_each_other() {
-        let page = page("x", "# Title\n\n[other](store.md#roots) [out](https://a.example/b.md)\n\n| a |\n|---|\n| b |\n");
+        let page = page(
+            "x",
+            "# Title\n\n[other](store.md#roots) [out](https://a.example/b.md)\n\n| a |\n|---|\n| b |\n",
+        );
         assert!(page.contains("<a href=\"store.html#roots\">other</a>"), "{page}");
         assert!(page.contains("<a href=\"https://a.example/b.md\">"), "{page}");
         assert!(page.contains("<td>b</td>"), "{page}");
