@@ -21,6 +21,7 @@ pub mod plan;
 mod progress;
 mod readme;
 pub mod repair;
+pub mod request;
 mod set;
 mod signed;
 mod sums;

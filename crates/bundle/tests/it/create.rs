@@ -194,7 +194,9 @@ fn with_parity_any_volume_comes_back_as_it_was_written() {
     assert_eq!((index.parity.unwrap().volumes.len(), found.as_str()), (2, "None [] {}"));
     let before = tree(&place.out());
     for lost in created.volumes.windows(2) {
-        lost.iter().for_each(|folder| fs_err::remove_dir_all(folder).unwrap());
+        for folder in lost {
+            fs_err::remove_dir_all(folder).unwrap();
+        }
         let set = VolumeSet::open(&[place.out()], &[], &[]).unwrap();
         let verify = VerifyOptions { threads: NonZeroUsize::MIN, cancel: sovai_verifier::Cancel::default() };
         let report = verify_bundle(&set, &verify, &NullReporter).unwrap();

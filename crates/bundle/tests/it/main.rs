@@ -6,5 +6,6 @@ mod common;
 mod create;
 mod decision;
 mod repair;
+mod request;
 mod set;
 mod verify;
