@@ -128,8 +128,11 @@ const CHUNK: u32 = 4096;
 
 fn case(sizes: &[usize], count: usize, threads: usize, seed: u64) -> Case {
     let mut seeded = Seeded(seed);
+    encoded(sizes.iter().map(|size| seeded.bytes(*size)).collect(), count, threads)
+}
+
+fn encoded(payloads: Vec<Vec<u8>>, count: usize, threads: usize) -> Case {
     let dir = tempfile::tempdir().unwrap();
-    let payloads: Vec<_> = sizes.iter().map(|size| seeded.bytes(*size)).collect();
     let data: Vec<_> =
         payloads.iter().enumerate().map(|(at, bytes)| file(&dir, &format!("v{at}"), bytes)).collect();
     let out: Vec<_> = (0..count).map(|at| file(&dir, &format!("p{at}"), b"")).collect();
@@ -153,6 +156,26 @@ fn parity_is_what_the_formulas_of_the_format_give() {
             assert_eq!(*bytes, field.parity(&made.payloads, count, at), "{volumes} + {count}: {at}");
             assert_eq!(bytes.len(), 192);
         }
+    }
+}
+
+/// Made by another program: tests/vectors/parity.py.
+#[test]
+fn parity_is_what_another_program_made_of_the_same_page() {
+    #[derive(serde::Deserialize)]
+    struct Vector {
+        data: Vec<String>,
+        parity: Vec<String>,
+    }
+    let unhex = |text: &String| -> Vec<u8> {
+        let digits = text.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap());
+        digits.map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect()
+    };
+    let vectors: Vec<Vector> = serde_json::from_str(include_str!("../../tests/vectors/parity.json")).unwrap();
+    assert!(vectors.len() >= 9);
+    for vector in vectors {
+        let made = encoded(vector.data.iter().map(unhex).collect(), vector.parity.len(), 2);
+        assert_eq!(made.parity, vector.parity.iter().map(unhex).collect::<Vec<_>>());
     }
 }
 
