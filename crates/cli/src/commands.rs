@@ -20,6 +20,7 @@ mod plan;
 mod policy;
 mod pull;
 mod push;
+mod record;
 mod schema;
 mod sign;
 mod status;

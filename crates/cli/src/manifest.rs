@@ -5,7 +5,7 @@ use crate::exit::Exit;
 use crate::input::read_bounded;
 use crate::output::{Printer, safe_line};
 use serde_json::{Value, json};
-use sovai_core::{FilePin, Name};
+use sovai_core::{FilePin, Name, Sha256};
 use sovai_manifest::{Color, Diagnostic, Lock, MAX_BYTES, MAX_LOCK_BYTES, Manifest, Severity, Source};
 use sovai_store::model_manifest;
 use std::ffi::OsStr;
@@ -18,6 +18,8 @@ pub(crate) struct ManifestFile {
     pub(crate) path: PathBuf,
     /// What it says.
     pub(crate) manifest: Manifest,
+    /// SHA-256 of its bytes.
+    pub(crate) sha256: Sha256,
 }
 
 /// Bytes of a manifest, cut just after the largest size that is looked at.
@@ -35,7 +37,7 @@ impl ManifestFile {
                 if !parsed.diagnostics.is_empty() {
                     out.say(render(&parsed.diagnostics, path, &bytes).trim_end());
                 }
-                Ok(Self { path: path.to_owned(), manifest })
+                Ok(Self { path: path.to_owned(), manifest, sha256: crate::judge::digest(&bytes) })
             }
             None => Err(invalid("manifest", path, &parsed.diagnostics, &bytes)),
         }

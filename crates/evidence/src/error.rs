@@ -18,6 +18,31 @@ pub enum EvidenceError {
         /// What is wrong.
         reason: String,
     },
+    /// The folder of an export cannot be written or read.
+    #[error("cannot {action} `{}`", .path.display())]
+    Folder {
+        /// What was tried.
+        action: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
+    },
+    /// There is something in the folder that an export does not overwrite.
+    #[error("the folder `{}` has `{found}` in it", .path.display())]
+    Occupied {
+        /// The folder.
+        path: PathBuf,
+        /// What is there.
+        found: String,
+    },
+    /// There is no log yet.
+    #[error("no evidence: `{}` is not there", .path.display())]
+    NoLog {
+        /// The log.
+        path: PathBuf,
+    },
     /// A statement that cannot be a line of the log.
     #[error("the statement cannot be written to the evidence log: {reason}")]
     Statement {

@@ -6,7 +6,7 @@
 mod tail;
 #[cfg(test)]
 mod tests;
-mod walk;
+pub(crate) mod walk;
 
 pub use walk::{Entry, Flaw, Problem, Walked};
 
@@ -30,7 +30,7 @@ pub(crate) const MAX_LINE: u64 = 16 << 20;
 /// How much of the log is read at once when it is compared with its digest, in bytes.
 const BLOCK: usize = 256 << 10;
 /// Largest `head.json` that is read, in bytes.
-const MAX_HEAD: u64 = 4 << 10;
+pub(crate) const MAX_HEAD: u64 = 4 << 10;
 /// How often, and how long apart, the lock is asked for: whoever holds it appends one line.
 const LOCK_TRIES: u32 = 100;
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
@@ -66,21 +66,21 @@ pub struct Mended {
 /// Number and digest of the last line, and what the log was when it was written; `head.json`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Head {
-    seq: u64,
-    sha256: Sha256,
+pub(crate) struct Head {
+    pub(crate) seq: u64,
+    pub(crate) sha256: Sha256,
     /// Length and digest of the whole log: one read tells whether it is still what was written. A head of before this
     /// was kept has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    log: Option<Whole>,
+    pub(crate) log: Option<Whole>,
 }
 
 /// Length and SHA-256 of the log up to the line break of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Whole {
-    bytes: u64,
-    sha256: Sha256,
+pub(crate) struct Whole {
+    pub(crate) bytes: u64,
+    pub(crate) sha256: Sha256,
 }
 
 /// Number and digest of a line.
@@ -217,7 +217,7 @@ impl Log {
         }
         // The chain says which line; of a log of before whole digests were kept it alone tells.
         file.rewind().map_err(io)?;
-        let walked = self.chain(file, length, None, |_| {})?;
+        let walked = walk::lines(&path, file, length, None, |_| {})?;
         match walked.problems.into_iter().find(|problem| !problem.flaw.harmless()) {
             Some(problem) => Err(self.damaged(problem.line, problem.flaw.to_string())),
             None if kept.is_none() => Ok(digest),
@@ -298,8 +298,13 @@ fn numbered(
     Ok(line)
 }
 
+/// Where the half of a line begins that stands at the end of the first `length` bytes; `length` where there is none.
+pub(crate) fn torn_at(file: &File, length: u64, path: &std::path::Path) -> Result<u64, EvidenceError> {
+    tail::line_start(file, path, length)
+}
+
 /// Hashes the rest of `from`; gives its length.
-fn absorb(mut from: impl Read, digest: &mut sha2::Sha256) -> io::Result<u64> {
+pub(crate) fn absorb(mut from: impl Read, digest: &mut sha2::Sha256) -> io::Result<u64> {
     let mut buffer = vec![0; BLOCK];
     let mut bytes = 0u64;
     loop {

@@ -162,7 +162,7 @@ impl TrustStore {
     }
 
     /// Like [`TrustStore::keys`], with those that have expired or were revoked: to read what they once signed.
-    pub(crate) fn all_keys(&self, role: Role) -> Vec<PublicKey> {
+    pub fn all_keys(&self, role: Role) -> Vec<PublicKey> {
         let ids: BTreeSet<KeyId> = self.with_role(role).map(|entry| entry.id).collect();
         let own = self.site.iter().filter(|site| role == Role::Site && !ids.contains(&site.id()));
         ids.iter().filter_map(|id| self.material.get(id)).chain(own).cloned().collect()

@@ -166,8 +166,8 @@ pub(crate) enum EvidenceCommand {
     Verify {
         /// A folder that `evidence export` wrote; the store's own log when left out
         folder: Option<PathBuf>,
-        /// Public key of the site that wrote it, SPKI PEM [default: this store's own]
+        /// Public key of the site that wrote it, SPKI PEM; more than once where it had others before [default: this store's]
         #[arg(long, value_name = "FILE")]
-        key: Option<PathBuf>,
+        key: Vec<PathBuf>,
     },
 }

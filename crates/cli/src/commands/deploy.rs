@@ -1,5 +1,6 @@
 //! `sovai deploy`: verify, plan, launch, wait until ready, ask one real question.
 
+use super::record::Recorder;
 use crate::args::DeployArgs;
 use crate::ctx::Ctx;
 use crate::error::{CliError, as_data};
@@ -36,14 +37,24 @@ struct Body<'a> {
 
 /// Runs the command.
 pub(crate) fn run(args: &DeployArgs, ctx: &Ctx) -> Result<Exit, CliError> {
+    let mut recorder = Recorder::new("deploy");
+    let result = work(args, ctx, &mut recorder);
+    recorder.finish(&result, ctx);
+    result
+}
+
+fn work(args: &DeployArgs, ctx: &Ctx, recorder: &mut Recorder) -> Result<Exit, CliError> {
     let pinned = Pinned::load(&args.manifest, ctx)?;
     let store = ctx.open_store()?;
+    recorder.begin(&store);
+    recorder.pinned(&pinned);
     let folder = store.stack(pinned.name());
     let _lock = folder.lock("sovai deploy")?;
     // Nothing is pruned until the root says what this deploy needs.
     let hold = store.hold("sovai deploy")?;
     let options = args.reading.options(ctx)?;
     let policy = PolicyFile::of(Some(&pinned.file), None, ctx.out)?;
+    recorder.policy(Some(&policy));
     let judge = Judge::new(Some(&store), Some(policy))?;
     let interrupt = ctx.interrupt()?.clone();
     let cancel = interrupt.cancel();
@@ -56,6 +67,7 @@ pub(crate) fn run(args: &DeployArgs, ctx: &Ctx) -> Result<Exit, CliError> {
         let engine = Docker::connect(Some(&ctx.settings.host)).await?;
         let host = Host::look(&engine).await?;
         let blueprint = pinned.blueprint(&engine, &host, store.root(), args.timeout).await?;
+        recorder.images(pinned.manifest(), &blueprint);
         // What can be known now is said now, not after an hour of hashing.
         refuse_early(&judge, &pinned, Some(store.root()))?;
         stored(&pinned, &store)?;
@@ -66,7 +78,9 @@ pub(crate) fn run(args: &DeployArgs, ctx: &Ctx) -> Result<Exit, CliError> {
             Ok(receipts) => receipts,
             Err(found) => return Ok(Err(found)),
         };
-        let judged = judge_admitted(&judge, &pinned, &receipts, &options, &*reporter, ctx.out)?;
+        let (judged, findings) = judge_admitted(&judge, &pinned, &receipts, &options, &*reporter, ctx.out)?;
+        recorder.judged(&judged);
+        recorder.found(&findings);
         let (plan, _) = plan(&engine, &blueprint, Some(&folder)).await?;
         let admitted = plan.admit(&receipts)?;
         let executor = Executor {
@@ -82,9 +96,19 @@ pub(crate) fn run(args: &DeployArgs, ctx: &Ctx) -> Result<Exit, CliError> {
     let result = ctx.block_on(work)?;
     drop(reporter);
     match result? {
-        Ok((deployed, unchanged, judged)) => finish(&pinned, &deployed, &unchanged, &judged, ctx),
+        Ok((deployed, unchanged, judged)) => {
+            recorder.serves(pinned.manifest());
+            (recorder.run.generation, recorder.run.changed) =
+                (Some(deployed.generation), Some(deployed.changed));
+            finish(&pinned, &deployed, &unchanged, &judged, ctx)
+        }
         Err(_) if interrupt.is_set() => Err(interrupted()),
-        Err(found) => Err(mismatch(&pinned, &found, "nothing was started")),
+        Err(found) => {
+            for name in found.keys() {
+                recorder.model(name).matches = Some(false);
+            }
+            Err(mismatch(&pinned, &found, "nothing was started"))
+        }
     }
 }
 

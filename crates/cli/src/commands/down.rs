@@ -1,5 +1,6 @@
 //! `sovai down`: takes a stack away, from labels alone.
 
+use super::record::{Recorder, stack_digest};
 use crate::args::DownArgs;
 use crate::ctx::Ctx;
 use crate::error::CliError;
@@ -24,11 +25,24 @@ struct Body<'a> {
 
 /// Runs the command.
 pub(crate) fn run(args: &DownArgs, ctx: &Ctx) -> Result<Exit, CliError> {
+    let mut recorder = Recorder::new("down");
+    let result = work(args, ctx, &mut recorder);
+    recorder.finish(&result, ctx);
+    result
+}
+
+fn work(args: &DownArgs, ctx: &Ctx, recorder: &mut Recorder) -> Result<Exit, CliError> {
     let name = stack_name(&args.target, ctx)?;
     // The labels say what there is to take away; a store that is not there, or knows nothing of the stack, is not needed.
     let path = ctx.store_path()?;
     let known = path.join("oci-layout").exists() && path.join("stacks").join(name.as_str()).exists();
-    let folder = if known { Some(ctx.open_store()?.stack(&name)) } else { None };
+    let store = known.then(|| ctx.open_store()).transpose()?;
+    if let Some(store) = &store {
+        recorder.begin(store);
+        recorder.run.stack = Some(name.to_string());
+        recorder.run.about(format!("stack {name}"), &stack_digest(&name));
+    }
+    let folder = store.map(|store| store.stack(&name));
     let _lock = folder.as_ref().map(|folder| folder.lock("sovai down")).transpose()?;
     let reporter = ctx.reporter();
     let removed = ctx.block_on(async {
@@ -43,6 +57,7 @@ pub(crate) fn run(args: &DownArgs, ctx: &Ctx) -> Result<Exit, CliError> {
     let kinds =
         [("container", &removed.containers), ("network", &removed.networks), ("image", &removed.images)];
     for (kind, names) in kinds {
+        recorder.run.removed.insert(format!("{kind}s"), names.len() as u64);
         for name in names {
             let _ = writeln!(text, "removed {kind} {}", safe_line(name));
         }

@@ -6,6 +6,7 @@ mod images;
 mod models;
 mod upstream;
 
+use super::record::Recorder;
 use crate::args::LockArgs;
 use crate::ctx::Ctx;
 use crate::error::{CliError, as_data};
@@ -59,12 +60,27 @@ struct ImageBody<'a> {
 
 /// Runs the command.
 pub(crate) fn run(args: &LockArgs, ctx: &Ctx) -> Result<Exit, CliError> {
+    let mut recorder = Recorder::new("lock");
+    let result = work(args, ctx, &mut recorder);
+    recorder.finish(&result, ctx);
+    result
+}
+
+fn work(args: &LockArgs, ctx: &Ctx, recorder: &mut Recorder) -> Result<Exit, CliError> {
     let file = ManifestFile::load(&args.manifest, ctx.out)?;
     let lock_path = file.lock_path()?;
     // What is no lock is not overwritten: it may be somebody's work.
     let old = file.lock()?;
     let found = models::look_up(&file, old.as_ref(), args, ctx)?;
+    recorder.manifest(&file);
     if !found.mismatches.is_empty() {
+        if !args.check {
+            evidence::begin(&found.looked_up, &BTreeMap::new(), recorder, ctx);
+            for (name, found) in &found.mismatches {
+                recorder.model(name).matches = Some(false);
+                recorder.found(&findings::of_model(name, as_data(found)));
+            }
+        }
         return refuse(&file, &lock_path, &found.mismatches, ctx);
     }
     let images = images::look_up(&file, args, ctx)?;
@@ -74,7 +90,11 @@ pub(crate) fn run(args: &LockArgs, ctx: &Ctx) -> Result<Exit, CliError> {
         let changes = compare::compare(old.as_ref(), &lock);
         return finish_check(&file, &lock_path, &lock, &changes, &found.upstream, ctx);
     }
+    evidence::begin(&found.looked_up, &images.looked_up, recorder, ctx);
     if let Some(changed) = found.upstream.iter().find(|changed| changed.is_contradiction()) {
+        let said: Vec<Value> =
+            found.upstream.iter().filter_map(|found| serde_json::to_value(found).ok()).collect();
+        recorder.found(&said);
         return contradicted(&file, &lock_path, &found.upstream, changed.model(), ctx);
     }
     let unchanged = fs_err::read(&lock_path).is_ok_and(|old| old == text.as_bytes());
@@ -84,7 +104,8 @@ pub(crate) fn run(args: &LockArgs, ctx: &Ctx) -> Result<Exit, CliError> {
                 .source(&error)
         })?;
     }
-    evidence::record(&file, &lock_path, text.as_bytes(), &found.looked_up, &images.looked_up, ctx);
+    recorder.run.about(super::record::base_name(&lock_path), &crate::judge::digest(text.as_bytes()));
+    evidence::locked(&lock, &file.manifest, recorder);
     let state = if unchanged { "unchanged" } else { "written" };
     let mut text = String::new();
     if old.is_some() {

@@ -4,6 +4,7 @@ mod images;
 mod models;
 mod space;
 
+use super::record::Recorder;
 use crate::args::PullArgs;
 use crate::commands::verify::write_passport;
 use crate::ctx::Ctx;
@@ -103,6 +104,13 @@ pub(super) fn repository(text: &str) -> Result<Reference, CliError> {
 
 /// Runs the command.
 pub(crate) fn run(args: &PullArgs, ctx: &Ctx) -> Result<Exit, CliError> {
+    let mut recorder = Recorder::new("pull");
+    let result = work(args, ctx, &mut recorder);
+    recorder.finish(&result, ctx);
+    result
+}
+
+fn work(args: &PullArgs, ctx: &Ctx, recorder: &mut Recorder) -> Result<Exit, CliError> {
     let pinned = Pinned::load(&args.manifest, ctx)?;
     if let Some(unknown) = args.model.iter().find(|name| !pinned.resolved.models.contains_key(*name)) {
         let known: Vec<&str> = pinned.resolved.models.keys().map(Name::as_str).collect();
@@ -111,6 +119,12 @@ pub(crate) fn run(args: &PullArgs, ctx: &Ctx) -> Result<Exit, CliError> {
     }
     let from = args.from.as_deref().map(repository).transpose()?;
     let store = ctx.open_store()?;
+    recorder.begin(&store);
+    recorder.pinned(&pinned);
+    recorder
+        .run
+        .models
+        .retain(|name, _| args.model.is_empty() || args.model.iter().any(|of| of.as_str() == name));
     let interrupt = ctx.interrupt()?;
     let options = Options { cancel: interrupt.cancel(), ..Options::new(ctx.threads(args.threads)) };
     let pull =
@@ -125,7 +139,7 @@ pub(crate) fn run(args: &PullArgs, ctx: &Ctx) -> Result<Exit, CliError> {
     let images = if models.found.is_empty() { images::pull(&pull, planned, &*reporter)? } else { Vec::new() };
     let passports = passports(&pull, &models.receipts, &*reporter)?;
     drop((reporter, hold));
-    finish(&pull, &models, &images, passports)
+    finish(&pull, &models, &images, passports, recorder)
 }
 
 /// What came of the models.
@@ -159,12 +173,14 @@ fn finish(
     models: &Models,
     images: &[images::ImageBody],
     passports: Vec<String>,
+    recorder: &mut Recorder,
 ) -> Result<Exit, CliError> {
     let mut text = String::new();
     let mut data = Vec::new();
     let mut bodies = Vec::new();
     for (name, pins) in &pull.pinned.resolved.models {
         if let Some(found) = models.found.get(name) {
+            recorder.model(name).matches = Some(false);
             let _ = writeln!(text, "model {name}: {}FAILED{}", style::ERROR, style::RESET);
             text.push_str(&findings::text(found));
             data.extend(findings::of_model(name, as_data(found)));
@@ -177,11 +193,16 @@ fn finish(
         let came: u64 = body.files.iter().map(|file| file.fetched).sum();
         let what =
             if came == 0 { "in the store".to_owned() } else { format!("{} fetched", format_bytes(came)) };
+        let model = recorder.model(name);
+        (model.matches, model.fetched) = (Some(true), Some(came));
         let files = count(pins.len(), "file");
         let _ = writeln!(text, "model {name}: {files}, {}, verified, {what}", format_bytes(body.bytes));
         bodies.push(body);
     }
     for image in images {
+        let record = recorder.image(&image.name);
+        record.id = Some(image.id.to_string());
+        (record.origin, record.fetched) = (Some(image.origin.clone()), Some(image.fetched));
         let name = safe_line(&image.name);
         let _ = writeln!(text, "image {name}: {}, {}", image.id, safe_line(&image.origin));
         if let Some(warning) = &image.warning {
@@ -197,6 +218,7 @@ fn finish(
     for path in &passports {
         let _ = writeln!(text, "passport: {}", safe_line(path));
     }
+    recorder.found(&data);
     let fetched: u64 = bodies.iter().flat_map(|body| &body.files).map(|file| file.fetched).sum();
     let fetched = images.iter().fold(fetched, |sum, image| sum.saturating_add(image.fetched));
     let exit = if models.found.is_empty() { Exit::Done } else { Exit::Mismatch };

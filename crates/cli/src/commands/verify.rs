@@ -1,5 +1,5 @@
 //! `sovai verify`: bytes against pins, signatures or a passport; then trust, formats and policy. Contacts no container
-//! engine; writes nothing but receipts in the store, and what its options name.
+//! engine; writes nothing but receipts and a line of evidence in the store, and what its options name.
 
 mod against;
 mod arguments;
@@ -13,6 +13,7 @@ mod signed;
 mod stack;
 mod vsa;
 
+use super::record::Recorder;
 use crate::args::VerifyArgs;
 use crate::ctx::Ctx;
 use crate::error::CliError;
@@ -26,7 +27,14 @@ use std::path::Path;
 pub(crate) fn run(args: &VerifyArgs, ctx: &Ctx) -> Result<Exit, CliError> {
     let is_manifest = args.target.extension().is_some_and(|end| end == "yaml" || end == "yml");
     arguments::check(args, is_manifest)?;
-    if is_manifest { stack::run(args, ctx) } else { folder::run(args, ctx) }
+    let mut recorder = Recorder::new("verify");
+    let result = if is_manifest {
+        stack::run(args, ctx, &mut recorder)
+    } else {
+        folder::run(args, ctx, &mut recorder)
+    };
+    recorder.finish(&result, ctx);
+    result
 }
 
 /// `MANIFEST` or `MANIFEST#MODEL`.

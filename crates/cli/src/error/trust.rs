@@ -58,6 +58,8 @@ impl From<EvidenceError> for CliError {
             EvidenceError::Damaged { .. } => Exit::Mismatch,
             EvidenceError::SiteKey { .. } => Exit::Refused,
             EvidenceError::Statement { .. } => Exit::Internal,
+            EvidenceError::Occupied { .. } | EvidenceError::NoLog { .. } => Exit::Usage,
+            EvidenceError::Folder { .. } => Exit::Resources,
         };
         let new = Self::wrap(exit, &error);
         match &error {
@@ -66,6 +68,10 @@ impl From<EvidenceError> for CliError {
             ),
             EvidenceError::SiteKey { .. } => {
                 new.hint("bring the key back, or move the file away: a new one is made, and trusted by nobody yet")
+            }
+            EvidenceError::Occupied { .. } => new.hint("name a folder that is not there, or is empty"),
+            EvidenceError::NoLog { .. } => {
+                new.hint("it begins with the first run that is recorded, for example `sovai verify MANIFEST`")
             }
             _ => new,
         }

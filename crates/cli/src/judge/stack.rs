@@ -69,7 +69,7 @@ pub(crate) fn refuse_early(judge: &Judge, pinned: &Pinned, store: Option<&Path>)
 }
 
 /// Judges the models as they lie in the store, where nobody can change them any more; refuses, or says what there is to
-/// say.
+/// say, which it gives, too.
 pub(crate) fn judge_admitted(
     judge: &Judge,
     pinned: &Pinned,
@@ -77,7 +77,7 @@ pub(crate) fn judge_admitted(
     options: &Options,
     reporter: &dyn Reporter,
     out: Printer,
-) -> Result<BTreeMap<Name, Judged>, CliError> {
+) -> Result<(BTreeMap<Name, Judged>, Vec<Value>), CliError> {
     let mut models = BTreeMap::new();
     for (name, receipt) in receipts {
         let judged = judge.stack_model(
@@ -110,7 +110,7 @@ pub(crate) fn judge_admitted(
     for finding in findings.iter().filter(|finding| finding["severity"] == "warn") {
         out.warn(&line(finding));
     }
-    Ok(models)
+    Ok((models, findings))
 }
 
 /// The levels of admitted models, for the result.

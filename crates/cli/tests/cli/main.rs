@@ -10,6 +10,7 @@ mod covered;
 mod doctor;
 mod engine;
 mod env;
+mod evidence;
 mod export;
 mod gateway;
 mod init;

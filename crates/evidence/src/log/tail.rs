@@ -36,7 +36,7 @@ pub(super) fn last_line(file: &File, path: &Path) -> Result<Option<Vec<u8>>, Evi
 }
 
 /// The place after the last line break before `end`.
-fn line_start(file: &File, path: &Path, end: u64) -> Result<u64, EvidenceError> {
+pub(super) fn line_start(file: &File, path: &Path, end: u64) -> Result<u64, EvidenceError> {
     let mut to = end;
     while to > 0 {
         if end - to > MAX_LINE {

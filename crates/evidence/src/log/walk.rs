@@ -12,6 +12,7 @@ use sovai_store::StoreError;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::Path;
 
 /// Most problems that are listed.
 const MAX_PROBLEMS: usize = 20;
@@ -108,93 +109,13 @@ impl Log {
     /// Like [`Log::verify`], and hands each good line to `visit`.
     ///
     /// Lines that come while this runs are not looked at. Memory is bounded by the longest line.
-    pub fn walk(&self, keys: &[PublicKey], mut visit: impl FnMut(Entry)) -> Result<Walked, EvidenceError> {
+    pub fn walk(&self, keys: &[PublicKey], visit: impl FnMut(Entry)) -> Result<Walked, EvidenceError> {
         let Some((file, length, head)) = self.snapshot()? else { return Ok(Walked::default()) };
-        let mut walked = self.chain(&file, length, Some(keys), &mut visit)?;
-        if walked.problems.last().is_none_or(|problem| problem.flaw != Flaw::TooLong) {
-            self.judge_end(&mut walked, head);
-        }
-        Ok(walked)
-    }
-
-    /// The lines of an open log, from where it stands: each must follow the one before. Without `keys` signatures are not
-    /// looked at, and no line is visited.
-    pub(super) fn chain(
-        &self,
-        file: &File,
-        length: u64,
-        keys: Option<&[PublicKey]>,
-        mut visit: impl FnMut(Entry),
-    ) -> Result<Walked, EvidenceError> {
-        let path = self.path();
-        let mut walked = Walked::default();
-        let mut reader = BufReader::with_capacity(64 << 10, file).take(length);
-        let (mut previous, mut expected) = (None, 1u64);
-        let mut line = Vec::new();
-        loop {
-            line.clear();
-            let read = (&mut reader)
-                .take(MAX_LINE + 1)
-                .read_until(b'\n', &mut line)
-                .map_err(|error| StoreError::io("read", &path, error))?;
-            if read == 0 {
-                break;
-            }
-            if line.pop_if(|byte| *byte == b'\n').is_none() {
-                if line.len() as u64 > MAX_LINE {
-                    walked.add(walked.lines + 1, Flaw::TooLong);
-                    // Without line breaks there is nothing more to be told apart.
-                    return Ok(walked);
-                }
-                walked.add(walked.lines + 1, Flaw::Torn(line.len() as u64));
-                break;
-            }
-            walked.lines += 1;
-            let digest = sha256(&line);
-            match judge(&line, keys.unwrap_or_default()) {
-                Ok((seq, named, signers, statement)) => {
-                    if seq != expected {
-                        walked.add(walked.lines, Flaw::Number { expected, found: seq });
-                    } else if named != previous {
-                        walked.add(walked.lines, Flaw::Previous { expected: previous, found: named });
-                    } else if keys.is_some() && signers.is_empty() {
-                        walked.add(walked.lines, Flaw::Signature);
-                    } else if keys.is_some() {
-                        visit(Entry { seq, digest, signers, statement });
-                    }
-                    expected = seq.saturating_add(1);
-                }
-                Err(flaw) => {
-                    walked.add(walked.lines, flaw);
-                    expected = expected.saturating_add(1);
-                }
-            }
-            previous = Some(digest);
-        }
-        walked.last = previous;
-        Ok(walked)
-    }
-
-    #[expect(clippy::unused_self, reason = "it belongs to the walk over this log")]
-    fn judge_end(&self, walked: &mut Walked, head: Option<Head>) {
-        let lines = walked.lines;
-        match (head, walked.last) {
-            (None, None) => {}
-            // The one who wrote the first line was killed before it wrote the head.
-            (None, Some(_)) if lines == 1 => {}
-            (None, Some(_)) => walked.add(lines, Flaw::NoHead),
-            (Some(head), _) if head.seq > lines => walked.add(lines, Flaw::CutOff { expected: head.seq }),
-            (Some(head), Some(found)) if head.seq == lines && head.sha256 != found => {
-                walked.add(lines, Flaw::LastLine { expected: head.sha256, found });
-            }
-            // One line more: its writer was killed before it wrote the head; the chain has been walked.
-            (Some(head), _) if head.seq == lines || head.seq.checked_add(1) == Some(lines) => {}
-            (Some(head), _) => walked.add(lines, Flaw::Number { expected: head.seq, found: lines }),
-        }
+        whole(&self.path(), &file, length, head, keys, visit)
     }
 
     /// The log and its head as they are at one moment; nothing when neither is there.
-    fn snapshot(&self) -> Result<Option<(File, u64, Option<Head>)>, EvidenceError> {
+    pub(crate) fn snapshot(&self) -> Result<Option<(File, u64, Option<Head>)>, EvidenceError> {
         let path = self.path();
         let _lock = match self.lock() {
             Ok(lock) => Some(lock),
@@ -218,6 +139,96 @@ impl Log {
             return Err(StoreError::Corrupt { path, reason }.into());
         }
         Ok(Some((file, meta.len(), head)))
+    }
+}
+
+/// Walks a whole log that is open, wherever it lies; `head` is what names its last line.
+pub(crate) fn whole(
+    path: &Path,
+    file: &File,
+    length: u64,
+    head: Option<Head>,
+    keys: &[PublicKey],
+    visit: impl FnMut(Entry),
+) -> Result<Walked, EvidenceError> {
+    let mut walked = lines(path, file, length, Some(keys), visit)?;
+    if walked.problems.last().is_none_or(|problem| problem.flaw != Flaw::TooLong) {
+        judge_end(&mut walked, head);
+    }
+    Ok(walked)
+}
+
+/// The lines of an open log, from where it stands: each must follow the one before. Without `keys` signatures are not
+/// looked at, and no line is visited.
+pub(crate) fn lines(
+    path: &Path,
+    file: &File,
+    length: u64,
+    keys: Option<&[PublicKey]>,
+    mut visit: impl FnMut(Entry),
+) -> Result<Walked, EvidenceError> {
+    let mut walked = Walked::default();
+    let mut reader = BufReader::with_capacity(64 << 10, file).take(length);
+    let (mut previous, mut expected) = (None, 1u64);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let read = (&mut reader)
+            .take(MAX_LINE + 1)
+            .read_until(b'\n', &mut line)
+            .map_err(|error| StoreError::io("read", path, error))?;
+        if read == 0 {
+            break;
+        }
+        if line.pop_if(|byte| *byte == b'\n').is_none() {
+            if line.len() as u64 > MAX_LINE {
+                walked.add(walked.lines + 1, Flaw::TooLong);
+                // Without line breaks there is nothing more to be told apart.
+                return Ok(walked);
+            }
+            walked.add(walked.lines + 1, Flaw::Torn(line.len() as u64));
+            break;
+        }
+        walked.lines += 1;
+        let digest = sha256(&line);
+        match judge(&line, keys.unwrap_or_default()) {
+            Ok((seq, named, signers, statement)) => {
+                if seq != expected {
+                    walked.add(walked.lines, Flaw::Number { expected, found: seq });
+                } else if named != previous {
+                    walked.add(walked.lines, Flaw::Previous { expected: previous, found: named });
+                } else if keys.is_some() && signers.is_empty() {
+                    walked.add(walked.lines, Flaw::Signature);
+                } else if keys.is_some() {
+                    visit(Entry { seq, digest, signers, statement });
+                }
+                expected = seq.saturating_add(1);
+            }
+            Err(flaw) => {
+                walked.add(walked.lines, flaw);
+                expected = expected.saturating_add(1);
+            }
+        }
+        previous = Some(digest);
+    }
+    walked.last = previous;
+    Ok(walked)
+}
+
+fn judge_end(walked: &mut Walked, head: Option<Head>) {
+    let lines = walked.lines;
+    match (head, walked.last) {
+        (None, None) => {}
+        // The one who wrote the first line was killed before it wrote the head.
+        (None, Some(_)) if lines == 1 => {}
+        (None, Some(_)) => walked.add(lines, Flaw::NoHead),
+        (Some(head), _) if head.seq > lines => walked.add(lines, Flaw::CutOff { expected: head.seq }),
+        (Some(head), Some(found)) if head.seq == lines && head.sha256 != found => {
+            walked.add(lines, Flaw::LastLine { expected: head.sha256, found });
+        }
+        // One line more: its writer was killed before it wrote the head; the chain has been walked.
+        (Some(head), _) if head.seq == lines || head.seq.checked_add(1) == Some(lines) => {}
+        (Some(head), _) => walked.add(lines, Flaw::Number { expected: head.seq, found: lines }),
     }
 }
 

@@ -1,81 +1,86 @@
 //! What was looked up where, when and by whom goes into the evidence log: a lock has no times in it.
 
 use super::models::LookedUp;
+use crate::commands::record::{Recorder, declare, pinned_model};
 use crate::commands::trust::{now, place};
 use crate::ctx::Ctx;
 use crate::error::CliError;
-use crate::manifest::ManifestFile;
 use crate::output::safe_line;
-use serde_json::json;
-use sovai_core::Name;
-use sovai_evidence::{EvidenceError, Log, rfc3339, site_key};
-use sovai_manifest::Source;
-use sovai_signing::statement::{Statement, Subject};
+use sovai_core::{FilePin, Name};
+use sovai_evidence::{Log, site_key};
+use sovai_manifest::{Lock, Manifest, Source};
 use sovai_sources::Basis;
+use sovai_store::Store;
 use sovai_trust::{Listing, ListingKind, Record};
 use std::collections::BTreeMap;
-use std::path::Path;
 
-/// Predicate type of the statement about one run of `lock`.
-const PREDICATE_TYPE: &str = "https://sovai.dev/lock/v1";
-
-/// Writes it down, where anything outside was asked. A lock is good without; so what fails is said and no more.
-pub(super) fn record(
-    file: &ManifestFile,
-    lock_path: &Path,
-    lock: &[u8],
+/// From here on the run is recorded. A store is made for it only where something outside was asked: otherwise a lock has
+/// no need of one. A lock is good without its line, so what fails is said and no more.
+pub(super) fn begin(
     models: &BTreeMap<Name, LookedUp>,
     images: &BTreeMap<String, String>,
+    recorder: &mut Recorder,
     ctx: &Ctx,
 ) {
-    if models.is_empty() && images.is_empty() {
+    let asked = !models.is_empty() || !images.is_empty();
+    let is_there = || ctx.store_path().is_ok_and(|path| path.join("oci-layout").exists());
+    if !asked && !is_there() {
         return;
     }
-    if let Err(error) = write(file, lock_path, lock, models, images, ctx) {
-        ctx.out
-            .warn(&format!("what was looked up is not in the evidence log: {}", safe_line(error.message())));
+    let store = match ctx.open_store() {
+        Ok(store) => store,
+        Err(error) => return not_recorded(&error, ctx),
+    };
+    recorder.begin(&store);
+    for (name, found) in models {
+        let hashed = found.resolved.files.iter().filter(|file| file.basis != Basis::Listed).count();
+        let model = recorder.model(name);
+        model.source = Some(found.source.to_string());
+        model.revision.clone_from(&found.resolved.revision);
+        model.files = Some(found.resolved.files.len() as u64);
+        model.hashed_here = Some(hashed as u64);
+        model.endpoint = endpoint(&found.source);
+    }
+    for (name, place) in images {
+        recorder.image(name).origin = Some(place.clone());
+    }
+    if let Err(error) = witness(models, &store) {
+        not_recorded(&error, ctx);
     }
 }
 
-fn write(
-    file: &ManifestFile,
-    lock_path: &Path,
-    lock: &[u8],
-    models: &BTreeMap<Name, LookedUp>,
-    images: &BTreeMap<String, String>,
-    ctx: &Ctx,
-) -> Result<(), CliError> {
-    let store = ctx.open_store()?;
-    let (log, key, time) = (Log::open(&store), site_key(&store).map_err(evidence)?, now());
-    let name = lock_path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let digest = [("sha256".to_owned(), crate::judge::digest(lock).hex())].into();
-    let of = |(name, found): (&Name, &LookedUp)| {
-        let hashed = found.resolved.files.iter().filter(|file| file.basis != Basis::Listed).count();
-        let entry = json!({
-            "source": found.source.to_string(),
-            "revision": found.resolved.revision,
-            "files": found.resolved.files.len(),
-            "hashedHere": hashed,
-            "endpoint": endpoint(&found.source),
-        });
-        (name.to_string(), entry)
-    };
-    let statement = Statement {
-        subject: vec![Subject { name, digest }],
-        predicate_type: PREDICATE_TYPE.to_owned(),
-        predicate: json!({
-            "stack": file.manifest.name,
-            "time": rfc3339(time),
-            "place": place(),
-            "models": models.iter().map(of).collect::<BTreeMap<_, _>>(),
-            "images": images,
-        }),
-    };
-    log.append(&statement, &key).map_err(evidence)?;
-    for found in models.values() {
-        if let Some(record) = witnessed(found, time) {
-            log.append(&record.to_statement(), &key).map_err(evidence)?;
-        }
+/// What a lock that was written pins.
+pub(super) fn locked(lock: &Lock, manifest: &Manifest, recorder: &mut Recorder) {
+    for (name, locked) in &lock.models {
+        let pin = |file: &sovai_manifest::LockedFile| FilePin {
+            path: file.path.clone(),
+            size: file.size,
+            sha256: file.sha256,
+        };
+        let pins: Vec<FilePin> = locked.files.iter().map(pin).collect();
+        let pinned = pinned_model(&pins);
+        let model = recorder.model(name);
+        (model.digest, model.files, model.bytes) = (pinned.digest, pinned.files, pinned.bytes);
+        declare(model, manifest, name, Some(locked));
+    }
+    for (name, locked) in &lock.images {
+        recorder.image(name).id = Some(locked.config.to_string());
+    }
+}
+
+fn not_recorded(error: &CliError, ctx: &Ctx) {
+    ctx.out.warn(&format!("what was looked up is not in the evidence log: {}", safe_line(error.message())));
+}
+
+/// What hubs listed goes into the log for itself, so that it can be a witness.
+fn witness(models: &BTreeMap<Name, LookedUp>, store: &Store) -> Result<(), CliError> {
+    let records: Vec<Record> = models.values().filter_map(|found| witnessed(found, now())).collect();
+    if records.is_empty() {
+        return Ok(());
+    }
+    let (log, key) = (Log::open(store), site_key(store)?);
+    for record in records {
+        log.append(&record.to_statement(), &key)?;
     }
     Ok(())
 }
@@ -137,10 +142,6 @@ fn witnessed(found: &LookedUp, time: u64) -> Option<Record> {
         list: None,
         listing,
     })
-}
-
-fn evidence(error: EvidenceError) -> CliError {
-    error.into()
 }
 
 #[cfg(test)]

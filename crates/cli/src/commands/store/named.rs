@@ -131,7 +131,8 @@ impl Named {
         let Some(read) = parsed.manifest else {
             return Err(manifest::invalid("manifest", &root.manifest, &parsed.diagnostics, &bytes));
         };
-        let file = ManifestFile { path: root.manifest.clone(), manifest: read };
+        let sha256 = crate::judge::digest(&bytes);
+        let file = ManifestFile { path: root.manifest.clone(), manifest: read, sha256 };
         let resolved = resolve(&file.manifest, lock.as_ref());
         for (name, pins) in &resolved.models {
             let digest = self.wanted.model(pins);

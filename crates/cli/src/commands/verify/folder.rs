@@ -8,6 +8,7 @@ use super::setup::Setup;
 use super::vsa::{self, Written};
 use super::{against, base, plain, signed, split_pins};
 use crate::args::VerifyArgs;
+use crate::commands::record::Recorder;
 use crate::ctx::Ctx;
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -113,7 +114,7 @@ pub(super) fn trusted_by_option(args: &VerifyArgs) -> bool {
     args.signed.key.is_some() || !args.signed.ca.is_empty()
 }
 
-pub(super) fn run(args: &VerifyArgs, ctx: &Ctx) -> Result<Exit, CliError> {
+pub(super) fn run(args: &VerifyArgs, ctx: &Ctx, recorder: &mut Recorder) -> Result<Exit, CliError> {
     let kind = kind_of(&args.target, "target")?;
     let pins = match &args.pins {
         Some(pins) => {
@@ -161,10 +162,20 @@ pub(super) fn run(args: &VerifyArgs, ctx: &Ctx) -> Result<Exit, CliError> {
             Err(error) => ctx.out.warn(&safe_line(error.message())),
         }
     }
-    let Setup { judge, reporter, .. } = setup;
-    drop(reporter);
     let mut findings = checked.findings();
     findings.extend(policy::data(&judgement));
+    if let Some(store) = setup.store.as_ref().filter(|_| checked.against != Against::Nothing) {
+        recorder.begin(store);
+        if let Some((file, _)) = &pins {
+            recorder.manifest(file);
+        }
+        recorder.policy(setup.judge.policy.as_ref());
+        recorder.run.about(super::report::base_name(&checked.source), &subject);
+        checked.record(recorder);
+        recorder.found(&findings);
+    }
+    let Setup { judge, reporter, .. } = setup;
+    drop(reporter);
     let policy = judge.policy.as_ref();
     let mut text = text(args, &checked, files.as_deref(), exit, policy.map(|file| (file, &judgement)), ctx);
     let mut told = String::new();

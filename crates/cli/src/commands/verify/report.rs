@@ -1,6 +1,7 @@
 //! One model's result, as data and for people.
 
 use super::base::Difference;
+use crate::commands::record::{Recorder, signers};
 use crate::error::as_data;
 use crate::exit::Exit;
 use crate::findings;
@@ -247,6 +248,32 @@ impl Checked {
         }
     }
 
+    /// What came of it, for the evidence log. Under the model's name, or the folder's.
+    pub(super) fn record(&self, recorder: &mut Recorder) {
+        if self.against == Against::Nothing {
+            return;
+        }
+        let name = self.name.as_ref().map_or_else(|| base_name(&self.source), ToString::to_string);
+        let model = recorder.run.models.entry(name).or_default();
+        model.source = model.source.take().or_else(|| Some(self.source.clone()));
+        let digest = self.judgement.as_ref().and_then(|judgement| judgement.digest);
+        model.digest = digest.map(|digest| digest.to_string()).or_else(|| model.digest.take());
+        let against = match self.against {
+            Against::Nothing => "nothing",
+            Against::Pins => "pins",
+            Against::Signature => "signature",
+            Against::Passport => "passport",
+        };
+        model.against = Some(against.to_owned());
+        if let Some(report) = &self.report {
+            (model.files, model.bytes) = (Some(report.files), Some(report.bytes));
+            (model.hashed, model.matches) = (Some(report.hashed), Some(report.findings.is_empty()));
+        }
+        model.license = model.license.take().or_else(|| self.license.as_ref().map(|of| of.text.clone()));
+        model.trust = Some(self.trust().to_string());
+        model.signers = signers(&self.signatures);
+    }
+
     pub(super) fn body(&self) -> ModelBody<'_> {
         let report = self.report.as_ref();
         let listed = self.listed.as_ref();
@@ -346,6 +373,12 @@ impl Checked {
             (None, None) => self.name.is_some().then(|| "no licence stated".to_owned()),
         }
     }
+}
+
+/// The last part of a folder or an address.
+pub(super) fn base_name(source: &str) -> String {
+    let last = source.trim_end_matches('/').rsplit(['/', ':']).next();
+    last.filter(|name| !name.is_empty()).unwrap_or("model").to_owned()
 }
 
 /// Most remarks of one severity that are listed, unless more is asked for.

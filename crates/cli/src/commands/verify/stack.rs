@@ -7,6 +7,7 @@ use super::report::{Against, Checked, License, ModelBody, PolicyBody, Signatures
 use super::setup::Setup;
 use super::vsa::{self, Written};
 use crate::args::VerifyArgs;
+use crate::commands::record::{self, Recorder};
 use crate::ctx::Ctx;
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -54,12 +55,13 @@ struct Models {
     passports: BTreeMap<Name, Passport>,
 }
 
-pub(super) fn run(args: &VerifyArgs, ctx: &Ctx) -> Result<Exit, CliError> {
+pub(super) fn run(args: &VerifyArgs, ctx: &Ctx, recorder: &mut Recorder) -> Result<Exit, CliError> {
     let file = ManifestFile::load(&args.target, ctx.out)?;
     let lock = file.lock()?;
     let resolved = resolve(&file.manifest, lock.as_ref());
     let policy = PolicyFile::of(Some(&file), args.policy.as_deref(), ctx.out)?;
     let setup = Setup::new(args, Some(policy), ctx)?;
+    begin(&file, lock.as_ref(), &resolved, &setup, recorder);
     let names: Vec<Option<&Name>> = resolved.models.keys().map(Some).collect();
     if args.summary.vsa.is_some() && names.is_empty() {
         let shown = safe_line(&file.path.display().to_string());
@@ -95,9 +97,40 @@ pub(super) fn run(args: &VerifyArgs, ctx: &Ctx) -> Result<Exit, CliError> {
         None => Vec::new(),
     };
     told.extend(summaries.iter().map(Written::told));
+    models.checked.iter().for_each(|checked| checked.record(recorder));
     let Setup { judge, reporter, .. } = setup;
     drop(reporter);
-    finish(&file, &resolved, &models.checked, judge.policy.as_ref(), &judgement, (summaries, told), ctx)
+    finish(
+        &file,
+        &resolved,
+        &models.checked,
+        judge.policy.as_ref(),
+        &judgement,
+        (summaries, told, recorder),
+        ctx,
+    )
+}
+
+/// From here on the run is recorded, if anything is pinned: without pins nothing is compared.
+fn begin(
+    file: &ManifestFile,
+    lock: Option<&Lock>,
+    resolved: &Resolved,
+    setup: &Setup,
+    recorder: &mut Recorder,
+) {
+    let Some(store) = setup.store.as_ref().filter(|_| !resolved.models.is_empty()) else { return };
+    recorder.begin(store);
+    recorder.manifest(file);
+    if lock.is_some() {
+        recorder.lock(file);
+    }
+    recorder.policy(setup.judge.policy.as_ref());
+    for (name, pins) in &resolved.models {
+        let model = recorder.model(name);
+        *model = record::pinned_model(pins);
+        record::declare(model, &file.manifest, name, lock.and_then(|lock| lock.models.get(name)));
+    }
 }
 
 /// Verifies every model that is pinned, all of them, also after one that failed.
@@ -263,7 +296,7 @@ fn finish(
     models: &[Checked],
     policy: Option<&PolicyFile>,
     judgement: &Judgement,
-    (summaries, told): (Vec<Written>, String),
+    (summaries, told, recorder): (Vec<Written>, String, &mut Recorder),
     ctx: &Ctx,
 ) -> Result<Exit, CliError> {
     let mut text = format!("{}stack {}{}\n", style::BOLD, file.manifest.name, style::RESET);
@@ -321,6 +354,7 @@ fn finish(
     text.push_str(&told);
     data.extend(policy::data(judgement));
     data.extend(resolved.unpinned.iter().map(as_warning));
+    recorder.found(&data);
     let body = Body {
         target: file.path.display().to_string(),
         target_kind: "manifest",

@@ -1,7 +1,7 @@
 //! `--vsa`: a signed SLSA verification summary, also of what was refused; and a line of the evidence log.
 
 use super::outputs::{self, Kind};
-use super::report::Checked;
+use super::report::{Checked, base_name};
 use super::setup::Setup;
 use crate::args::SummaryArgs;
 use crate::ctx::Ctx;
@@ -154,16 +154,6 @@ pub(super) fn lock_input(file: &ManifestFile, is_there: bool) -> Result<Vec<Name
 pub(super) fn uri(path: &Path) -> String {
     let whole: PathBuf = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     format!("file:{}", whole.display())
-}
-
-fn base_name(source: &str) -> String {
-    source
-        .trim_end_matches('/')
-        .rsplit(['/', ':'])
-        .next()
-        .filter(|n| !n.is_empty())
-        .unwrap_or("model")
-        .to_owned()
 }
 
 fn evidence(error: EvidenceError) -> CliError {
