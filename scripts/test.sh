@@ -22,7 +22,7 @@ trap '[ "$?" -eq 0 ] || say "FAILED at: $current"' EXIT
 
 tools() {
     need_cargo
-    need shellcheck=shellcheck curl=curl jq=jq openssl=openssl dash=dash python3=python3 file=file fsverity=fsverity htpasswd=apache2-utils
+    need shellcheck=shellcheck curl=curl jq=jq openssl=openssl dash=dash python3=python3 file=file fsverity=fsverity htpasswd=apache2-utils chromium=chromium
     without_services need nginx=nginx docker-registry=docker-registry skopeo=skopeo podman=podman
     cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
     cargo clippy --version >/dev/null 2>&1 || rustup component add clippy

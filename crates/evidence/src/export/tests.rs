@@ -391,8 +391,8 @@ fn a_long_log_is_told_by_its_newest_lines() {
     fs_err::write(site.store.evidence().join(HEAD), serde_json::to_vec(&head).unwrap()).unwrap();
     let exported = site.export("a", None).unwrap();
     assert_eq!(exported.lines, 450);
-    let (size, _) = exported.files[PAGE];
-    assert!(size < 500_000, "{size}");
+    let (length, _) = exported.files[PAGE];
+    assert!(length < 500_000, "{length}");
     let page = fs_err::read_to_string(site.out("a/index.html")).unwrap();
     assert!(page.contains("The newest 200 of 450 lines are shown"));
     assert!(page.contains(&previous.unwrap().hex()) && page.contains("older runs are not shown here"));
@@ -424,7 +424,7 @@ fn the_log_is_checked_without_sovai() {
     assert!(good && text == format!("last line: \"{last}\"\n"), "{text}");
     let docs = fs_err::read_to_string("../../docs/evidence.md").unwrap();
     for command in [crate::page::EACH_LINE, crate::page::KEY_ID] {
-        let indented: String = command.lines().map(|line| format!("    {line}\n")).collect();
+        let indented: String = command.lines().flat_map(|line| ["    ", line, "\n"]).collect();
         assert!(docs.contains(&indented), "docs/evidence.md prints the same: {indented}");
     }
     // It finds a line that is not signed, and one that is gone.
@@ -446,7 +446,7 @@ proptest! {
         let mut story = Story::default();
         let mut statement = Run { place: text.clone(), message: Some(text.clone()), exit_code: 1, ..run(&text, 1) }.statement("deploy").unwrap();
         statement.predicate["models"] = json!({ &text: { "digest": "sha256:00", "source": text } });
-        let entry = Entry { seq: 1, digest: Sha256::from_bytes([1; 32]), signers: Default::default(), statement };
+        let entry = Entry { seq: 1, digest: Sha256::from_bytes([1; 32]), signers: std::collections::BTreeSet::default(), statement };
         let told = Told::of(&entry);
         story.add(&entry, told, true);
         let key = PrivateKey::from_pem(include_bytes!("tests/key.pem"), None).unwrap().public().id();

@@ -10,7 +10,7 @@ const LABELS: u64 = 200;
 const LONGEST: u64 = 350;
 const ROW: u64 = 22;
 /// Most characters of a label.
-const LABEL: usize = 30;
+const LABEL: usize = 26;
 
 /// One bar.
 #[derive(Debug, Clone, PartialEq, Eq)]

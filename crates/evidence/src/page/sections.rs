@@ -260,7 +260,7 @@ pub(super) fn decisions(story: &Story) -> Markup {
                 html! { (seq) },
                 html! { (shown(command)) " " (shown(stack.as_deref().unwrap_or_default())) },
                 html! { span class=(class) { (shown(&made.severity)) } },
-                html! { code { (shown(&made.code)) } },
+                html! { span.w { code { (shown(&made.code)) } } },
                 html! { (shown(&made.subject)) },
                 html! { (shown(&made.message)) },
             ]

@@ -3,6 +3,7 @@
 use super::gather::{self, Gathered};
 use crate::args::BundleCreateArgs;
 use crate::commands::deploy;
+use crate::commands::record::Recorder;
 use crate::ctx::Ctx;
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -19,6 +20,7 @@ use sovai_bundle::create::{Created, Options, Workshop};
 use sovai_bundle::plan::{Plan, Program, plan};
 use sovai_bundle::{VolumeId, VolumeSize, VolumeSizeError};
 use sovai_core::{Name, Sha256, TrustLevel, format_bytes};
+use sovai_evidence::run::BundleRun;
 use sovai_signing::{KeyId, PrivateKey};
 use sovai_store::{Root, RootKind, Store, StoredImage};
 use std::collections::BTreeMap;
@@ -83,11 +85,23 @@ struct Job<'a> {
 
 /// Runs the command.
 pub(super) fn run(args: &BundleCreateArgs, ctx: &Ctx) -> Result<Exit, CliError> {
+    let mut recorder = Recorder::new("bundle-create");
+    let result = work(args, ctx, &mut recorder);
+    recorder.finish(&result, ctx);
+    result
+}
+
+fn work(args: &BundleCreateArgs, ctx: &Ctx, recorder: &mut Recorder) -> Result<Exit, CliError> {
     let limit = volume_size(args.volume_size.as_deref())?;
     let pinned = Pinned::load(&args.manifest, ctx)?;
     let key = keys::private(&args.signer.key, args.signer.passphrase_file.as_deref())?;
     let store = ctx.open_store()?;
     let policy = PolicyFile::of(Some(&pinned.file), None, ctx.out)?;
+    if !args.dry_run {
+        recorder.begin(&store);
+        recorder.pinned(&pinned);
+        recorder.policy(Some(&policy));
+    }
     let judge = Judge::new(Some(&store), Some(policy))?;
     refuse_early(&judge, &pinned, Some(store.root()))?;
     let hold = store.hold(COMMAND)?;
@@ -104,7 +118,7 @@ pub(super) fn run(args: &BundleCreateArgs, ctx: &Ctx) -> Result<Exit, CliError> 
     let work = workshop.work().to_owned();
     // Whatever comes, what this bundle needs stays until it is written.
     job.store.record_root(&hold, &job.root(&work)?)?;
-    let done = job.create(workshop);
+    let done = job.create(workshop, recorder);
     // A run that was cut off leaves the hidden folder, and the root with it.
     if !work.exists() {
         job.store.forget_root(&hold, &work)?;
@@ -113,7 +127,7 @@ pub(super) fn run(args: &BundleCreateArgs, ctx: &Ctx) -> Result<Exit, CliError> 
 }
 
 impl Job<'_> {
-    fn create(&self, workshop: Workshop) -> Result<Exit, CliError> {
+    fn create(&self, workshop: Workshop, recorder: &mut Recorder) -> Result<Exit, CliError> {
         let interrupt = self.ctx.interrupt()?;
         let options = sovai_verifier::Options {
             cancel: interrupt.cancel(),
@@ -125,8 +139,10 @@ impl Job<'_> {
             Err(_) if interrupt.is_set() => return Err(interrupted()),
             Err(found) => return Err(deploy::mismatch(&self.pinned, &found, "no bundle was written")),
         };
-        let judged =
+        let (judged, findings) =
             judge_admitted(&self.judge, &self.pinned, &receipts, &options, &*reporter, self.ctx.out)?;
+        recorder.judged(&judged);
+        recorder.found(&findings);
         let levels =
             judged.iter().map(|(name, judged)| (name.clone(), judged.judgement.level.level)).collect();
         // A run that was cut off is gone on with, if it was for the same bundle: then its number and time hold.
@@ -143,6 +159,15 @@ impl Job<'_> {
         let threads = self.ctx.threads(self.args.threads);
         let options = Options { cancel: interrupt.cancel(), threads, ..Options::new(&self.key) };
         let created = workshop.write(&plan, &self.store, &options, &*reporter)?;
+        recorder.run.bundle = Some(BundleRun {
+            sequence: plan.contents.sequence,
+            index: created.digest.to_string(),
+            volumes: Some((plan.ids().count() as u64).saturating_sub(self.args.parity.into())),
+            parity: Some(self.args.parity.into()),
+            bytes: Some(plan.total()),
+            signers: vec![self.key.public().id().to_string()],
+            ..BundleRun::default()
+        });
         drop(reporter);
         finish(&plan, &left_out, Some(&created), &self.key, self.ctx)
     }
