@@ -1,5 +1,6 @@
 //! `sovai bundle`: one stack, whole and signed, on volumes that cross a gap.
 
+mod base;
 mod create;
 mod gather;
 mod sign;

@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test cannot do is a failed test")]
 
+mod bundle_base;
 mod bundle_create;
 mod catalog;
 mod covered;

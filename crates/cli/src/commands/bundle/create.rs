@@ -1,5 +1,6 @@
 //! `sovai bundle create`: a stack, whole and signed, on volumes.
 
+use super::base::{Delta, OldSide};
 use super::gather::{self, Gathered};
 use crate::args::BundleCreateArgs;
 use crate::commands::deploy;
@@ -18,11 +19,12 @@ use crate::stack::Pinned;
 use serde::Serialize;
 use sovai_bundle::create::{Created, Options, Workshop};
 use sovai_bundle::plan::{Plan, Program, plan};
-use sovai_bundle::{VolumeId, VolumeSize, VolumeSizeError};
+use sovai_bundle::{Part, VolumeId, VolumeSize, VolumeSizeError};
 use sovai_core::{Name, Sha256, TrustLevel, format_bytes};
 use sovai_evidence::run::BundleRun;
 use sovai_signing::{KeyId, PrivateKey};
 use sovai_store::{Root, RootKind, Store, StoredImage};
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -52,6 +54,19 @@ struct Body<'a> {
     resumed: u64,
     /// What the manifest names and a bundle does not carry.
     left_out: &'a [String],
+    /// What the other side must have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    base: Option<BaseBody<'a>>,
+}
+
+#[derive(Serialize)]
+struct BaseBody<'a> {
+    kind: &'a str,
+    digest: Sha256,
+    /// Blobs of it that are needed.
+    blobs: usize,
+    /// Bytes that are not carried.
+    saved: u64,
 }
 
 #[derive(Serialize)]
@@ -81,6 +96,10 @@ struct Job<'a> {
     judge: Judge,
     images: BTreeMap<String, StoredImage>,
     program: Program,
+    /// What the other side has.
+    old: Option<OldSide>,
+    /// What of this stack that is; found out when it is first planned.
+    delta: OnceCell<Delta>,
 }
 
 /// Runs the command.
@@ -108,7 +127,9 @@ fn work(args: &BundleCreateArgs, ctx: &Ctx, recorder: &mut Recorder) -> Result<E
     deploy::stored(&pinned, &store)?;
     let images = gather::images(&pinned, &store)?;
     let program = gather::program()?;
-    let job = Job { args, ctx, limit, pinned, key, store, judge, images, program };
+    let old = args.base.as_deref().map(|path| OldSide::read(path, &store, ctx)).transpose()?;
+    let delta = OnceCell::new();
+    let job = Job { args, ctx, limit, pinned, key, store, judge, images, program, old, delta };
     if args.dry_run {
         let (plan, left_out) = job.plan(&BTreeMap::new(), job.now()?)?;
         tell(&plan, &left_out, ctx);
@@ -184,7 +205,17 @@ impl Job<'_> {
             judge: &self.judge,
             levels,
         };
-        let Gathered { contents, left_out } = gather::gather(&source, &self.args.attach, times)?;
+        let Gathered { mut contents, left_out } = gather::gather(&source, &self.args.attach, times)?;
+        if let Some(old) = &self.old {
+            let delta = match self.delta.get() {
+                Some(delta) => delta,
+                None => {
+                    let new = old.compare(&contents.items, &self.store, self.ctx)?;
+                    self.delta.get_or_init(|| new)
+                }
+            };
+            delta.apply(&mut contents);
+        }
         let made = plan(contents, self.limit.clone(), self.args.parity, Some(self.program.clone()))?;
         Ok((made, left_out))
     }
@@ -223,9 +254,28 @@ fn tell(plan: &Plan, left_out: &[String], ctx: &Ctx) {
     let files = count(plan.contents.items.len(), "file");
     ctx.out.say(&format!("bundle {}: {files}, {} in all", plan.name(), format_bytes(plan.total())));
     ctx.out.say(&format!("media: {}", plan.media()));
+    if let Some(base) = &plan.contents.base {
+        let (blobs, saved) = (count(base.blobs.len(), "blob"), format_bytes(saved(plan)));
+        ctx.out.say(&format!("base: {} {}; {saved} of {blobs} are not carried", base.kind, base.digest));
+    }
     for left in left_out {
         ctx.out.warn(&format!("not carried: {}", safe_line(left)));
     }
+}
+
+/// Bytes of a plan that the other side has.
+fn saved(plan: &Plan) -> u64 {
+    let based = plan.parts.iter().flatten().map(|part| match part {
+        Part::Based { length, .. } => *length,
+        Part::Carried { .. } => 0,
+    });
+    based.sum()
+}
+
+fn base_body(plan: &Plan) -> Option<BaseBody<'_>> {
+    let base = plan.contents.base.as_ref()?;
+    let (kind, digest, blobs) = (base.kind.as_str(), base.digest, base.blobs.len());
+    Some(BaseBody { kind, digest, blobs, saved: saved(plan) })
 }
 
 fn finish(
@@ -273,6 +323,7 @@ fn finish(
         key_id,
         resumed: created.map_or(0, |created| created.resumed),
         left_out,
+        base: base_body(plan),
     };
     ctx.finish(Outcome { exit: Exit::Done, findings: Vec::new(), body, text })
 }
