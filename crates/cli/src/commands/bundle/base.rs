@@ -4,6 +4,7 @@ use crate::ctx::Ctx;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::input::read_bounded;
+use crate::manifest::count;
 use crate::output::safe_line;
 use sovai_bundle::delta::{self, BlobList, Cutting, DeltaError, Reuse, Segment};
 use sovai_bundle::plan::{Contents, NewItem, Origin, Run};
@@ -20,6 +21,10 @@ const MAX_OLD: usize = 128 << 20;
 const SMALL: u64 = 64 << 10;
 /// How much of a file must be saved for it to be put together from an old one: one part in so many.
 const WORTH: u64 = 50;
+
+/// What `--base` may be.
+const WHAT: &str = "give the folder of an older bundle, the lock that the other side was given, or what \
+                    `sovai store export-list` wrote there";
 
 /// What the other side has.
 #[derive(Debug)]
@@ -59,17 +64,16 @@ impl OldSide {
         }
         match Lock::parse(&bytes) {
             (Some(lock), _) => Ok(Self { kind: "lock", digest, blobs: of_lock(&lock, store, ctx)? }),
-            (None, _) => Err(CliError::new(
-                Exit::Usage,
-                format!("{shown} is no bundle, no lock and no list of blobs"),
-            )
-            .hint("give the folder of an older bundle, the lock that the other side was given, or what `sovai store export-list` wrote there")),
+            (None, _) => {
+                Err(CliError::new(Exit::Usage, format!("{shown} is no bundle, no lock and no list of blobs"))
+                    .hint(WHAT))
+            }
         }
     }
 
     fn bundle(path: &Path) -> Result<Self, CliError> {
         let set = VolumeSet::open(&[path.to_owned()], &[], &[])
-            .map_err(|error| CliError::wrap(Exit::Usage, &error))?;
+            .map_err(|error| CliError::wrap(Exit::Usage, &error).hint(WHAT))?;
         let blobs = set.index().items.iter().filter(|item| item.role == Role::Blob);
         let blobs = blobs.map(|item| (item.sha256, item.size)).collect();
         Ok(Self { kind: "bundle", digest: set.digest(), blobs })
@@ -86,9 +90,18 @@ impl OldSide {
                 let whole = Run::Based { base: item.sha256, offset: 0, length: item.size };
                 runs.insert(item.sha256, vec![whole]);
                 used.insert(item.sha256);
-            } else if item.size >= SMALL && item.origin == Origin::Blob && store.has_blob(&item.sha256) {
+            } else if item.size >= SMALL && item.origin == Origin::Blob {
                 changed.push(BaseBlob { digest: item.sha256, size: item.size });
             }
+        }
+        // A dry run brings nothing into the store.
+        let all = changed.len();
+        changed.retain(|blob| store.has_blob(&blob.digest));
+        if changed.len() < all {
+            let files = count(all - changed.len(), "file");
+            ctx.out.warn(&format!(
+                "{files} not in the store yet: not compared with the base, so less is saved here"
+            ));
         }
         let reuse = if changed.is_empty() { None } else { self.old_pieces(&used, store, ctx)? };
         for blob in reuse.iter().flat_map(|_| &changed) {
