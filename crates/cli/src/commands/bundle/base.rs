@@ -106,7 +106,7 @@ impl OldSide {
         let reuse = if changed.is_empty() { None } else { self.old_pieces(&used, store, ctx)? };
         for blob in reuse.iter().flat_map(|_| &changed) {
             let Some(reuse) = &reuse else { break };
-            let segments = reuse.split(*blob, &open(store, &blob.digest)?).map_err(failed)?;
+            let segments = reuse.split(*blob, &open(store, &blob.digest)?).map_err(|error| failed(&error))?;
             if blob.size - delta::carried(&segments).min(blob.size) < blob.size / WORTH {
                 continue;
             }
@@ -147,7 +147,7 @@ impl OldSide {
         ctx.out.say(&format!("comparing with {} of what the other side has", format_bytes(bytes)));
         let mut reuse = Reuse::new(Cutting::Both, delta::average(bytes));
         for blob in old {
-            reuse.add(blob, &open(store, &blob.digest)?).map_err(failed)?;
+            reuse.add(blob, &open(store, &blob.digest)?).map_err(|error| failed(&error))?;
         }
         Ok(Some(reuse))
     }
@@ -177,10 +177,10 @@ fn open(store: &Store, digest: &Sha256) -> Result<std::fs::File, CliError> {
     Ok(file.into_parts().0)
 }
 
-fn failed(error: DeltaError) -> CliError {
-    match &error {
-        DeltaError::Read { .. } => CliError::wrap(Exit::Internal, &error),
-        DeltaError::Changed { .. } => CliError::wrap(Exit::Mismatch, &error).hint(
+fn failed(error: &DeltaError) -> CliError {
+    match error {
+        DeltaError::Read { .. } => CliError::wrap(Exit::Internal, error),
+        DeltaError::Changed { .. } => CliError::wrap(Exit::Mismatch, error).hint(
             "find what else is damaged with `sovai store verify`, and bring it again with `sovai pull`",
         ),
     }

@@ -207,12 +207,11 @@ impl Job<'_> {
         };
         let Gathered { mut contents, left_out } = gather::gather(&source, &self.args.attach, times)?;
         if let Some(old) = &self.old {
-            let delta = match self.delta.get() {
-                Some(delta) => delta,
-                None => {
-                    let new = old.compare(&contents.items, &self.store, self.ctx)?;
-                    self.delta.get_or_init(|| new)
-                }
+            let delta = if let Some(delta) = self.delta.get() {
+                delta
+            } else {
+                let new = old.compare(&contents.items, &self.store, self.ctx)?;
+                self.delta.get_or_init(|| new)
             };
             delta.apply(&mut contents);
         }
