@@ -81,6 +81,17 @@ impl VolumeDir {
         Folder::open(&self.path)?.read(name, limit)
     }
 
+    /// Its folder of decisions, made when it is not there. A link in its place is an error: what is written there stays on the
+    /// volume.
+    pub fn decisions_folder(&self) -> Result<PathBuf, FolderError> {
+        let volume = Folder::open(&self.path)?;
+        let path = self.path.join(names::DECISIONS);
+        if volume.child(names::DECISIONS)?.is_none() {
+            fs_err::create_dir(&path)?;
+        }
+        Ok(path)
+    }
+
     /// The names in its folder, sorted.
     pub fn entries(&self) -> Result<Vec<std::ffi::OsString>, FolderError> {
         Ok(Folder::open(&self.path)?.entries()?.into_iter().map(|(name, _)| name).collect())
@@ -136,6 +147,12 @@ impl VolumeSet {
         let decisions = decided.finish(|envelope| crate::decision::check(envelope, digest), &mut findings);
         let index_bytes = chosen.bytes;
         Ok(Self { index, index_bytes, digest, table, present, signatures, decisions, findings })
+    }
+
+    /// Whether a path is what [`VolumeSet::open`] takes: a volume, a file that only volumes have, or a folder of volumes.
+    /// Nothing but names is looked at.
+    pub fn is_volume(path: &Path) -> bool {
+        gather::is_meant(path)
     }
 
     /// What the bundle holds, as the index says.
@@ -234,7 +251,7 @@ fn read_table(
     match folder.digest(names::CHUNKS, MAX_TABLE) {
         Ok(Some((found, _))) if found == index.chunks => {}
         Ok(Some((found, _))) => {
-            return say(Weight::Bytes, "chunks-damaged", format!("expected {}, found {found}", index.chunks));
+            return say(Weight::Bytes, "table-damaged", format!("expected {}, found {found}", index.chunks));
         }
         Ok(None) => return say(Weight::Bytes, "file-missing", "it is not there".to_owned()),
         Err(error) => return say(Weight::Bytes, "unreadable", error.to_string()),
@@ -251,9 +268,9 @@ fn read_table(
     match ChunkTable::parse(&text) {
         Ok(read) => match check_table(&read, index) {
             Ok(()) => *table = Some(read),
-            Err(why) => say(Weight::Bytes, "chunks-contradict", why),
+            Err(why) => say(Weight::Bytes, "table-contradicts", why),
         },
-        Err(error) => say(Weight::Bytes, "chunks-malformed", error.to_string()),
+        Err(error) => say(Weight::Bytes, "table-malformed", error.to_string()),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Why a command failed: exit code, chain of causes, hints. The one place where errors of the other crates get both.
 
+mod bundle;
 mod create;
 mod deploy;
 mod from;

@@ -56,6 +56,16 @@ pub(super) fn folders(paths: &[PathBuf]) -> Result<Vec<Folder>, SetError> {
     Ok(all)
 }
 
+/// Whether a path means volumes: a folder of one or of several, its index, its payload.
+pub(super) fn is_meant(path: &Path) -> bool {
+    let Ok(metadata) = fs_err::metadata(path) else { return false };
+    if metadata.is_dir() {
+        return folders(&[path.to_owned()]).is_ok_and(|found| !found.is_empty());
+    }
+    let name = path.file_name().and_then(|name| name.to_str());
+    name.is_some_and(|name| name == names::INDEX || volume_of(name).is_some())
+}
+
 /// The system's error alone: the path is told by whoever tells the error.
 fn without_path(error: &io::Error) -> io::Error {
     error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)

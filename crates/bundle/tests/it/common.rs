@@ -6,8 +6,9 @@ use sovai_bundle::{
     ChunkTable, Index, Item, Model, Parity, Part, Payload, Role, Tool, Volume, VolumeFile, VolumeId,
     envelope_name, names, sign_bundle,
 };
-use sovai_core::{Name, Platform, RelPath, Sha256, TrustLevel};
+use sovai_core::{FilePin, Name, Platform, RelPath, Sha256, TrustLevel};
 use sovai_signing::{Algorithm, PrivateKey};
+use sovai_store::ModelArtifact;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -60,6 +61,8 @@ pub(crate) struct Builder {
     pub(crate) parity: u16,
     /// Files, the small ones first; a blob may be cut over volumes.
     pub(crate) files: Vec<(String, Role, Vec<u8>)>,
+    /// The model: digest of its manifest, which is one of the files.
+    pub(crate) model: Sha256,
     /// Who signs.
     pub(crate) keys: Vec<PrivateKey>,
     /// Bytes that are written over the first payload before it is hashed, and where.
@@ -102,6 +105,9 @@ impl Default for Builder {
     /// Three volumes of data with a manifest and one blob that lies on all of them, one signature.
     fn default() -> Self {
         let weights = noise(1, 100_000);
+        let path = RelPath::new("weights.gguf").unwrap();
+        let pin = FilePin { path, size: weights.len() as u64, sha256: sha256(&weights) };
+        let model = ModelArtifact::new(&[pin]);
         Self {
             stack: "demo",
             sequence: 7,
@@ -110,9 +116,12 @@ impl Default for Builder {
             files: vec![
                 ("stack/demo.yaml".to_owned(), Role::Manifest, b"apiVersion: sovai/v1\n".to_vec()),
                 ("docs/empty.txt".to_owned(), Role::Document, Vec::new()),
+                blob(model.manifest),
+                blob(model.config),
                 blob(weights),
                 blob(noise(2, 5_000)),
             ],
+            model: model.digest,
             keys: vec![PrivateKey::generate(Algorithm::Ed25519).unwrap()],
             hide: None,
             forge_parity: false,
@@ -168,8 +177,6 @@ impl Builder {
             .map(|(id, payload)| volume(id, payload, &mut table))
             .collect();
         let text = table.to_text();
-        let weights =
-            items.iter().filter(|item| item.role == Role::Blob).max_by_key(|item| item.size).unwrap();
         let mut index = Index {
             stack: Name::new(self.stack).unwrap(),
             sequence: self.sequence,
@@ -180,8 +187,8 @@ impl Builder {
             models: BTreeMap::from([(
                 Name::new("assistant").unwrap(),
                 Model {
-                    digest: weights.sha256,
-                    bytes: weights.size,
+                    digest: self.model,
+                    bytes: 100_000,
                     source: "file:./weights.gguf".to_owned(),
                     license: Some("Apache-2.0".to_owned()),
                     trust: TrustLevel::Digest,

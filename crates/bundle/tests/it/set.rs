@@ -194,7 +194,7 @@ fn a_table_with_other_counts_than_the_index_is_not_believed() {
     let made = Builder { change: |index: &mut Index| index.chunk_size = 8192, ..Builder::default() }.make();
     let set = open(&made);
     assert!(set.table().is_none());
-    assert!(flaws(&set).iter().all(|(kind, _)| *kind == "chunks-contradict"));
+    assert!(flaws(&set).iter().all(|(kind, _)| *kind == "table-contradicts"));
 }
 
 #[test]

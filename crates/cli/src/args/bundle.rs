@@ -132,6 +132,9 @@ pub(crate) struct DecisionArgs {
     pub(crate) reason: String,
     #[command(flatten)]
     pub(crate) signer: SignerArgs,
+    /// Approve although volumes are missing: the decision says which ones were here
+    #[arg(long)]
+    pub(crate) incomplete: bool,
     /// Write the decision here instead of onto the volumes, which may be read-only
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,

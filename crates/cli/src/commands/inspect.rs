@@ -4,7 +4,7 @@ mod templates;
 mod text;
 mod trust_files;
 
-use crate::args::InspectArgs;
+use crate::args::{InspectArgs, VolumesArgs};
 use crate::ctx::Ctx;
 use crate::error::{CliError, as_data};
 use crate::exit::Exit;
@@ -71,6 +71,11 @@ struct TensorBody {
 /// Runs the command.
 pub(crate) fn run(args: &InspectArgs, ctx: &Ctx) -> Result<Exit, CliError> {
     let kind = kind_of(&args.path, "target")?;
+    if super::bundle::is_bundle(&args.path) {
+        let volumes =
+            VolumesArgs { volumes: vec![args.path.clone()], signature: Vec::new(), decision: Vec::new() };
+        return super::bundle::inspect::run(&volumes, ctx);
+    }
     if kind == "file"
         && let Some(exit) = trust_files::run(&args.path, ctx)?
     {

@@ -14,7 +14,7 @@ mod stack;
 mod vsa;
 
 use super::record::Recorder;
-use crate::args::VerifyArgs;
+use crate::args::{VerifyArgs, VolumesArgs};
 use crate::ctx::Ctx;
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -26,6 +26,9 @@ use std::path::Path;
 /// Runs the command.
 pub(crate) fn run(args: &VerifyArgs, ctx: &Ctx) -> Result<Exit, CliError> {
     let is_manifest = args.target.extension().is_some_and(|end| end == "yaml" || end == "yml");
+    if !is_manifest && super::bundle::is_bundle(&args.target) {
+        return bundle(args, ctx);
+    }
     arguments::check(args, is_manifest)?;
     let mut recorder = Recorder::new("verify");
     let result = if is_manifest {
@@ -35,6 +38,32 @@ pub(crate) fn run(args: &VerifyArgs, ctx: &Ctx) -> Result<Exit, CliError> {
     };
     recorder.finish(&result, ctx);
     result
+}
+
+/// A bundle: what `bundle verify` does. Options of models have no meaning there.
+fn bundle(args: &VerifyArgs, ctx: &Ctx) -> Result<Exit, CliError> {
+    let (signed, passport) = (&args.signed, &args.passport);
+    let given = [
+        (args.pins.is_some(), "--pins"),
+        (signed.key.is_some(), "--key"),
+        (!signed.ca.is_empty(), "--ca"),
+        (passport.out.is_some(), "--passport"),
+        (passport.against.is_some(), "--against"),
+        (args.policy.is_some(), "--policy"),
+        (args.scan, "--scan"),
+        (args.base.is_some(), "--base"),
+    ];
+    if let Some((_, option)) = given.iter().find(|(given, _)| *given) {
+        return Err(CliError::new(Exit::Usage, format!("{option} is for models, and this is a bundle")).hint(
+            "a bundle is judged by its index and by the keys that the store trusts: `sovai bundle verify`",
+        ));
+    }
+    let volumes = VolumesArgs {
+        volumes: vec![args.target.clone()],
+        signature: signed.signature.clone().into_iter().collect(),
+        decision: Vec::new(),
+    };
+    super::bundle::verify::run(&volumes, args.reading.threads, ctx)
 }
 
 /// `MANIFEST` or `MANIFEST#MODEL`.
