@@ -56,14 +56,29 @@ pub(super) fn folders(paths: &[PathBuf]) -> Result<Vec<Folder>, SetError> {
     Ok(all)
 }
 
-/// Whether a path means volumes: a folder of one or of several, its index, its payload.
+/// Whether a path means volumes: a folder of one or of several, its index, its payload. More is asked than to be a volume that
+/// was named as one: models have files of their own, and some are called `bundle.json`.
 pub(super) fn is_meant(path: &Path) -> bool {
     let Ok(metadata) = fs_err::metadata(path) else { return false };
-    if metadata.is_dir() {
-        return folders(&[path.to_owned()]).is_ok_and(|found| !found.is_empty());
+    if !metadata.is_dir() {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        return volume_of(name).is_some()
+            || (name == names::INDEX && parent(path).join(names::CHUNKS).is_file());
     }
-    let name = path.file_name().and_then(|name| name.to_str());
-    name.is_some_and(|name| name == names::INDEX || volume_of(name).is_some())
+    let Ok(folder) = Folder::open(path) else { return false };
+    let Ok(entries) = folder.entries() else { return false };
+    let looks = |entries: &[(OsString, bool)]| {
+        let has = |wanted: &str| entries.iter().any(|(name, is_folder)| !is_folder && name == wanted);
+        let payload = |(name, is_folder): &(OsString, bool)| {
+            !is_folder && name.to_str().is_some_and(|name| volume_of(name).is_some())
+        };
+        has(names::INDEX) && (has(names::CHUNKS) || entries.iter().any(payload))
+    };
+    let child = |(name, is_folder): &(OsString, bool)| {
+        let name = name.to_str().filter(|_| *is_folder)?;
+        folder.child(name).ok()??.entries().ok()
+    };
+    looks(&entries) || entries.iter().filter_map(child).any(|entries| looks(&entries))
 }
 
 /// The system's error alone: the path is told by whoever tells the error.
