@@ -1,7 +1,9 @@
 //! One client over reqwest: what may be reached, with which certificates, and what follows a redirect.
 
+use crate::drip::{Slowest, Watched};
 use crate::error::{HttpError, StatusError, safe_url};
 use crate::retry::Retry;
+use crate::waits::{Waits, chain};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -32,11 +34,21 @@ pub struct Options {
     pub connect: Duration,
     /// Longest silence: until the head of an answer, and between two pieces of a body.
     pub silence: Duration,
+    /// The slowest that a body may come: a server that drips is no better than one that is silent.
+    pub slowest: Slowest,
+    /// Who hears of waits between two tries.
+    pub waits: Waits,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { ca_certs: Vec::new(), connect: Duration::from_secs(20), silence: Duration::from_mins(1) }
+        Self {
+            ca_certs: Vec::new(),
+            connect: Duration::from_secs(20),
+            silence: Duration::from_mins(1),
+            slowest: Slowest::default(),
+            waits: Waits::default(),
+        }
     }
 }
 
@@ -68,6 +80,7 @@ pub struct Request {
 pub struct Response {
     inner: reqwest::Response,
     url: String,
+    slowest: Slowest,
 }
 
 impl Request {
@@ -233,7 +246,7 @@ impl Client {
                 Err(HttpError::Timeout { url, after })
             }
             Ok(Err(error)) => Err(HttpError::Connect { url, source: error.without_url() }),
-            Ok(Ok(inner)) => Ok(Response { inner, url }),
+            Ok(Ok(inner)) => Ok(Response { inner, url, slowest: self.options.slowest }),
         }
     }
 
@@ -307,12 +320,14 @@ impl Response {
         (start <= last).then_some((start, last.checked_add(1)?, total.trim().parse().ok()))
     }
 
-    /// The body in pieces, as they come. An error ends it.
+    /// The body in pieces, as they come. An error ends it, and so does a server that is slower than [`Options::slowest`].
     pub fn into_stream(self) -> impl Stream<Item = Result<Bytes, HttpError>> + Send + 'static {
-        let url = self.url;
-        self.inner.bytes_stream().map(move |piece| {
-            piece.map_err(|error| HttpError::Body { url: url.clone(), reason: chain(&error.without_url()) })
-        })
+        let Self { inner, url, slowest } = self;
+        let of = url.clone();
+        let pieces = inner.bytes_stream().map(move |piece| {
+            piece.map_err(|error| HttpError::Body { url: of.clone(), reason: chain(&error.without_url()) })
+        });
+        Watched::new(pieces, url, slowest)
     }
 
     /// The whole body, at most `limit` bytes.
@@ -451,21 +466,6 @@ fn message(body: &[u8]) -> Option<String> {
 /// At most 300 characters, none of them a control character.
 fn line(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(300).collect()
-}
-
-/// An error with its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let cause_text = cause.to_string();
-        if !text.ends_with(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        next = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

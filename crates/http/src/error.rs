@@ -51,6 +51,16 @@ pub enum HttpError {
         /// For how long.
         after: Duration,
     },
+    /// A body that drips: bytes come, and too few of them.
+    #[error("{url}: less than {bytes} bytes came in {} s of waiting", within.as_secs_f32())]
+    Slow {
+        /// The address.
+        url: String,
+        /// The least that must come,
+        bytes: u64,
+        /// in so much waiting.
+        within: Duration,
+    },
     /// An answer that is no success.
     #[error(transparent)]
     Status(Box<StatusError>),
@@ -88,13 +98,18 @@ impl HttpError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Connect { source, .. } if is_certificate(source) => false,
-            Self::Connect { .. } | Self::Timeout { .. } | Self::Body { .. } => true,
+            Self::Connect { .. } | Self::Timeout { .. } | Self::Body { .. } | Self::Slow { .. } => true,
             Self::Status(error) => {
                 error.status.is_server_error()
                     || matches!(error.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT)
             }
             Self::Url { .. } | Self::Plain { .. } | Self::CaFile { .. } | Self::Setup(_) => false,
         }
+    }
+
+    /// Whether bytes came, and too few of them: then they are no sign that the next try brings more.
+    pub const fn is_slow(&self) -> bool {
+        matches!(self, Self::Slow { .. })
     }
 
     /// The status of an answer that was no success.

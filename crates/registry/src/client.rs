@@ -303,7 +303,10 @@ impl Registry {
                 _ => None,
             };
             match self.0.retry.wait(failures, asked) {
-                Some(wait) if error.is_transient() => tokio::time::sleep(wait).await,
+                Some(wait) if error.is_transient() => {
+                    self.0.client.options().waits.note(&self.0.host, &error, wait);
+                    tokio::time::sleep(wait).await;
+                }
                 _ => return Err(error),
             }
         }

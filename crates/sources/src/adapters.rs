@@ -84,6 +84,17 @@ fn is_commit(text: &str) -> bool {
     text.len() == 40 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
+/// What to do where a hub has no such revision; `page` shows those that it has.
+fn no_revision(revision: &str, page: &str) -> String {
+    if is_commit(revision) {
+        format!(
+            "a commit that is gone does not come back: where the lock names it, the lock is stale, and `sovai lock MANIFEST` makes it again; where the manifest names it, name another: {page}"
+        )
+    } else {
+        format!("name a branch, a tag or a commit: {page}")
+    }
+}
+
 /// `ORG/NAME[@REVISION]` of a hub.
 fn hub_id(rest: &str) -> Option<(String, String, Option<String>)> {
     let (id, revision) = match rest.split_once('@') {

@@ -46,6 +46,18 @@ pub enum SourceError {
         /// What to do next.
         hint: String,
     },
+    /// The source has no such branch, tag or commit (any more).
+    #[error("source `{origin}`: there is no revision `{revision}` ({said})")]
+    NoRevision {
+        /// The source as the manifest writes it.
+        origin: String,
+        /// What was asked for.
+        revision: String,
+        /// What it answered.
+        said: String,
+        /// What to do next.
+        hint: String,
+    },
     /// The answer is not what this kind of source gives, or breaks a bound.
     #[error("source `{origin}`: {reason}")]
     Malformed {
@@ -107,6 +119,11 @@ impl SourceError {
             Self::Http { source, .. } => source.retry_after(),
             _ => None,
         }
+    }
+
+    /// Whether bytes came, and too few of them: no sign that the next try brings more.
+    pub const fn is_slow(&self) -> bool {
+        matches!(self, Self::Http { source, .. } if source.is_slow())
     }
 
     /// Whether the same request may succeed a little later.

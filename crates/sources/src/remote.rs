@@ -50,6 +50,12 @@ impl Remote {
         if error.is_transient() { self.retry.wait(failures, error.retry_after()) } else { None }
     }
 
+    /// Waits before the next try, and says so where that takes a while.
+    pub(crate) async fn pause(&self, error: &(dyn std::error::Error + Sync), wait: Duration) {
+        self.http.options().waits.note(&self.origin, error, wait);
+        tokio::time::sleep(wait).await;
+    }
+
     /// An answer that this kind of source does not give.
     pub(crate) fn malformed(&self, reason: impl Into<String>) -> SourceError {
         SourceError::Malformed { origin: self.origin.clone(), reason: reason.into() }
@@ -100,7 +106,7 @@ impl Remote {
             let wait =
                 if error.is_transient() { self.retry.wait(failures, error.retry_after()) } else { None };
             let Some(wait) = wait else { return Err(self.failed(error, explain)) };
-            tokio::time::sleep(wait).await;
+            self.pause(&error, wait).await;
         }
     }
 

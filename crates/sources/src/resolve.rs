@@ -8,7 +8,7 @@ pub use drift::{Change, Changed, Drift, Moved, Now, Verdict, drift};
 use crate::{ListedFile, Selection, Source, SourceError};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use globset::{GlobSet, GlobSetBuilder};
-use hash::{Progress, hash_file};
+use hash::{MOST_UNSTATED, Progress, hash_file};
 use sovai_core::{Event, EventKind, FilePin, RelPath, Reporter, Step};
 use sovai_http::Retry;
 use std::num::NonZeroUsize;
@@ -111,7 +111,8 @@ pub async fn resolve(
         .map(|(at, file)| {
             let (revision, progress) = (listing.revision.as_deref(), &progress);
             async move {
-                let hashed = hash_file(source, file, revision, options.retry, progress).await?;
+                let hashed =
+                    hash_file(source, file, revision, options.retry, MOST_UNSTATED, progress).await?;
                 Ok::<_, SourceError>((at, hashed))
             }
         })

@@ -176,10 +176,12 @@ impl Hub {
                     format!("accept the terms at {page}, make a token at {tokens}, and set HF_TOKEN to it")
                 },
             ),
-            (_, "RevisionNotFound") => refused(
-                format!("there is no revision `{revision}`"),
-                format!("name a branch, a tag or a commit: {page}/commits/{DEFAULT_REVISION}"),
-            ),
+            (_, "RevisionNotFound") => Some(SourceError::NoRevision {
+                origin: self.remote.origin.clone(),
+                revision: revision.to_owned(),
+                said: answer(status),
+                hint: super::no_revision(revision, &format!("{page}/commits/{DEFAULT_REVISION}")),
+            }),
             (_, "EntryNotFound") => refused(
                 format!("the file is not in revision `{revision}`"),
                 "make the lock again with `sovai lock`".into(),
@@ -219,11 +221,16 @@ impl Hub {
 
 /// The reason with what the server said itself.
 fn said(reason: &str, status: &StatusError) -> String {
+    format!("{reason} ({})", answer(status))
+}
+
+/// The status, and what the server said itself.
+fn answer(status: &StatusError) -> String {
     match &status.message {
         Some(message) if !message.starts_with(['{', '[']) => {
-            format!("{reason} ({}: {message})", status.status.as_u16())
+            format!("{}: {message}", status.status.as_u16())
         }
-        _ => format!("{reason} ({})", status.status.as_u16()),
+        _ => status.status.as_u16().to_string(),
     }
 }
 

@@ -205,10 +205,12 @@ impl Hub {
             StatusCode::NOT_FOUND if lower.contains("denied") || lower.contains("permission") => {
                 self.no_access(&refused, &page)
             }
-            StatusCode::NOT_FOUND if lower.contains("revision") => refused(
-                &format!("there is no revision `{revision}`"),
-                format!("name a branch, a tag or a commit: {page}"),
-            ),
+            StatusCode::NOT_FOUND if lower.contains("revision") => Some(SourceError::NoRevision {
+                origin: self.remote.origin.clone(),
+                revision: revision.to_owned(),
+                said: answer.clone(),
+                hint: super::no_revision(revision, &page),
+            }),
             StatusCode::NOT_FOUND => refused(
                 "there is no such model or file, or it is private",
                 format!("check the name at {page}; for a private model set MODELSCOPE_API_TOKEN; MODELSCOPE_ENDPOINT names the site that is asked"),

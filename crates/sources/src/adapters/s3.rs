@@ -208,7 +208,7 @@ impl Bucket {
             };
             failures += 1;
             let Some(wait) = self.remote.wait(failures, &error) else { return Err(error) };
-            tokio::time::sleep(wait).await;
+            self.remote.pause(&error, wait).await;
         };
         if sizes.is_empty() {
             return Err(self.remote.refused(

@@ -19,8 +19,6 @@ const BATCH: usize = 512 << 10;
 const MOST_WAITING: usize = 2 << 20;
 /// What came is written after this, also where it comes slowly: a kill costs no more.
 const AGE: Duration = Duration::from_millis(5);
-/// A connection that brings less than this many bytes in this time counts as one that stands.
-const SLOWEST: (u64, Duration) = (4 << 10, Duration::from_mins(1));
 /// A note tells a person of waits that are at least so long.
 const WORTH_A_NOTE: Duration = Duration::from_secs(1);
 
@@ -34,8 +32,6 @@ enum Ended {
     IgnoredRange,
     /// It broke off; more bytes may come with another try.
     Broken(SourceError),
-    /// It brought next to nothing for a long time.
-    Slow,
 }
 
 /// Bytes that came and are not written yet.
@@ -101,7 +97,7 @@ impl Engine<'_> {
         loop {
             let source = file.choice().current;
             let before = file.tally.new.load(Ordering::Relaxed);
-            let (error, is_slow) = match self.stream(file, lane, source, &mut at).await? {
+            let error = match self.stream(file, lane, source, &mut at).await? {
                 Ended::Done | Ended::Stopped => return Ok(None),
                 Ended::IgnoredRange if !lane.whole => {
                     let mut choice = file.choice();
@@ -113,16 +109,13 @@ impl Engine<'_> {
                 }
                 Ended::IgnoredRange => {
                     let reason = "it refused a range that was not asked for".to_owned();
-                    (SourceError::Malformed { origin: file.origin(source), reason }, false)
+                    SourceError::Malformed { origin: file.origin(source), reason }
                 }
-                Ended::Slow => {
-                    let reason = format!("less than {} bytes came in a minute", SLOWEST.0);
-                    (SourceError::Malformed { origin: file.origin(source), reason }, true)
-                }
-                Ended::Broken(error) => (error, false),
+                Ended::Broken(error) => error,
             };
-            // Bytes of other connections count too: a server that answers some of them is not lost.
-            if !is_slow && file.tally.new.load(Ordering::Relaxed) > before {
+            // Bytes of other connections count too: a server that answers some of them is not lost. Those of one that drips
+            // do not.
+            if !error.is_slow() && file.tally.new.load(Ordering::Relaxed) > before {
                 failures = 0;
             }
             failures += 1;
@@ -211,7 +204,6 @@ impl Engine<'_> {
         let mut ended: Option<Ended> = None;
         let mut held: Pin<Box<Sleep>> = Box::pin(sleep(Duration::ZERO));
         let mut is_held = false;
-        let mut window = (Instant::now(), 0u64);
         let mut stopped = std::pin::pin!(self.stopped());
         loop {
             if task.is_none()
@@ -248,7 +240,6 @@ impl Engine<'_> {
                         None => { ended = Some(early(file, source, place)); continue }
                     };
                     file.came(source, piece.len() as u64);
-                    window.1 += piece.len() as u64;
                     if let Some(due) = self.pace.reserve(piece.len() as u64) {
                         held.set(sleep_until(due.into()));
                         is_held = due > Instant::now();
@@ -278,12 +269,6 @@ impl Engine<'_> {
                 () = &mut held, if is_held => is_held = false,
                 () = sleep_until(age.unwrap_or_else(Instant::now).into()), if age.is_some() && task.is_none() => {}
                 () = &mut stopped, if ended.is_none() => ended = Some(Ended::Stopped),
-                () = sleep_until((window.0 + SLOWEST.1).into()), if ended.is_none() => {
-                    if window.1 < SLOWEST.0 && waiting.bytes < MOST_WAITING && !self.pace.is_limited() {
-                        ended = Some(Ended::Slow);
-                    }
-                    window = (Instant::now(), 0);
-                }
             }
         }
         Ok(ended.unwrap_or(Ended::Done))

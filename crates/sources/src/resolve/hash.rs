@@ -5,13 +5,19 @@ use crate::{ByteRange, ListedFile, Source, SourceError, Wanted};
 use futures_util::StreamExt as _;
 use sha1::Sha1;
 use sha2::{Digest as _, Sha256 as Sha256Hasher};
-use sovai_core::{Event, FilePin, Reporter, Sha256, Step};
+use sovai_core::{Event, EventKind, FilePin, Reporter, Sha256, Step, format_bytes};
 use sovai_http::Retry;
 use sovai_listing::GitBlob;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// Bytes between two events of progress.
 const REPORT_EVERY: u64 = 8 << 20;
+/// Most bytes of a file whose length nobody states: one that never ends must end. The largest files of models have some
+/// 50 GiB, and every hub and bucket states them.
+pub(super) const MOST_UNSTATED: u64 = 64 << 30;
+/// Shorter waits are not worth a word.
+const WORTH_A_NOTE: Duration = Duration::from_secs(1);
 
 /// Tells how much of all files was read.
 pub(super) struct Progress<'a> {
@@ -25,6 +31,16 @@ impl<'a> Progress<'a> {
     pub(super) fn new(origin: &'a str, reporter: &'a dyn Reporter, files: &[&ListedFile]) -> Self {
         let total = files.iter().fold(0_u64, |sum, file| sum.saturating_add(file.size.unwrap_or(0)));
         Self { origin, reporter, done: AtomicU64::new(0), total }
+    }
+
+    /// Says that it waits, and why.
+    fn note(&self, error: &SourceError, wait: Duration) {
+        if wait >= WORTH_A_NOTE {
+            let cause =
+                std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
+            let message = format!("{error}{cause}; tried again in {:.0} s", wait.as_secs_f64());
+            self.reporter.report(Event::new(EventKind::Note, Step::Lock, self.origin).message(message));
+        }
     }
 
     fn add(&self, bytes: u64) {
@@ -43,18 +59,22 @@ struct Reading<'a> {
     file: &'a ListedFile,
     /// Its length, as far as its source says.
     size: Option<u64>,
+    /// The most that is read where nobody says.
+    most_unstated: u64,
     sha256: Sha256Hasher,
     /// Git's id; starts when the length is known, which stands in front of the bytes.
     git: Option<Sha1>,
     done: u64,
 }
 
-/// Reads a file and hashes it. What breaks off goes on where it was; the count of failures starts again whenever bytes came.
+/// Reads a file and hashes it. What breaks off goes on where it was; the count of failures starts again whenever bytes came,
+/// but for those of a server that drips. At most `most_unstated` bytes are read of a file whose length nobody states.
 pub(super) async fn hash_file(
     source: &dyn Source,
     file: &ListedFile,
     revision: Option<&str>,
     retry: Retry,
+    most_unstated: u64,
     progress: &Progress<'_>,
 ) -> Result<ResolvedFile, SourceError> {
     let wanted = Wanted {
@@ -67,6 +87,7 @@ pub(super) async fn hash_file(
         origin: source.origin(),
         file,
         size: file.size,
+        most_unstated,
         sha256: Sha256Hasher::new(),
         git: None,
         done: 0,
@@ -84,8 +105,9 @@ pub(super) async fn hash_file(
             Err(error) if error.is_transient() => error,
             Err(error) => return Err(error),
         };
-        failures = if reading.done > before { 1 } else { failures + 1 };
+        failures = if reading.done > before && !error.is_slow() { 1 } else { failures + 1 };
         let Some(wait) = retry.wait(failures, error.retry_after()) else { return Err(error) };
+        progress.note(&error, wait);
         tokio::time::sleep(wait).await;
     }
 }
@@ -120,6 +142,12 @@ impl Reading<'_> {
             self.done += piece.len() as u64;
             if let Some(size) = self.size.filter(|size| self.done > *size) {
                 return Err(self.mismatch(format!("{size} bytes"), "more".to_owned()));
+            }
+            if self.size.is_none() && self.done > self.most_unstated {
+                let most = format_bytes(self.most_unstated);
+                return Err(self.malformed(&format!(
+                    "more than {most} came, and neither its list nor its answer says how long the file is"
+                )));
             }
             self.sha256.update(piece);
             if let Some(git) = &mut self.git {

@@ -18,6 +18,10 @@ struct Fake {
     break_after: Option<usize>,
     /// Whether ranges are heeded.
     no_ranges: bool,
+    /// Whether each answer drips, and is given up after its first piece.
+    drips: bool,
+    /// Whether answers say how long a file is.
+    says_no_length: bool,
     asked: Mutex<Vec<Option<ByteRange>>>,
 }
 
@@ -70,7 +74,12 @@ impl Source for Fake {
                 let source = HttpError::Body { url: "x".into(), reason: "broken".into() };
                 pieces.push(Err(SourceError::Http { origin: "fake:".into(), source }));
             }
-            let total = Some(bytes.len() as u64);
+            if self.drips {
+                pieces.truncate(1);
+                let source = HttpError::Slow { url: "x".into(), bytes: 4096, within: Duration::from_mins(1) };
+                pieces.push(Err(SourceError::Http { origin: "fake:".into(), source }));
+            }
+            let total = (!self.says_no_length).then_some(bytes.len() as u64);
             Ok(Body { start, length: None, total, stream: Box::pin(futures_util::stream::iter(pieces)) })
         })
     }
@@ -192,4 +201,27 @@ fn licence_files_are_known_by_name() {
     for name in ["readme.md", "licensed.safetensors", "model.gguf", "config.json", "copyings"] {
         assert!(!names.is_match(name), "{name}");
     }
+}
+
+#[test]
+fn a_server_that_drips_is_given_up_though_bytes_came() {
+    let source = Fake { drips: true, ..Fake::default() }.with("a", &[7; 100], Some(100), None);
+    let error = run(&source, &Selection::default()).unwrap_err();
+    assert!(error.is_slow(), "{error:?}");
+    assert_eq!(source.asked.lock().unwrap().len(), 3);
+}
+
+#[test]
+fn a_file_whose_length_nobody_states_is_read_up_to_a_bound() {
+    let source = Fake { says_no_length: true, ..Fake::default() }.with("a", &[7; 100], None, None);
+    let read = |most: u64| {
+        let reporter = RecordingReporter::default();
+        let progress = Progress::new("fake:", &reporter, &[]);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(hash_file(&source, &source.files[0], None, Retry::ONCE, most, &progress))
+    };
+    assert_eq!(read(100).unwrap().pin.size, 100);
+    let error = read(99).unwrap_err();
+    assert!(matches!(error, SourceError::Malformed { .. }), "{error:?}");
+    assert!(error.to_string().contains("more than 99 B came"), "{error}");
 }

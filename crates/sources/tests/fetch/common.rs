@@ -1,7 +1,7 @@
 //! A hub with files, a store, and fetches between them.
 
 use sovai_core::{NullReporter, RelPath, Reporter, Sha256};
-use sovai_http::{Client, Env, Options, Retry};
+use sovai_http::{Client, Env, Options, Retry, Slowest};
 use sovai_sources::adapters::{Surroundings, open};
 use sovai_sources::{FetchOptions, Fetched, Job, Source, SourceError, Wanted, fetch};
 use sovai_store::Store;
@@ -21,6 +21,7 @@ pub(crate) struct World {
     pub(crate) hub: Hub,
     pub(crate) options: FetchOptions,
     pub(crate) silence: Duration,
+    pub(crate) slowest: Slowest,
 }
 
 impl World {
@@ -36,7 +37,8 @@ impl World {
         let hub = hub(&files);
         let mut options = FetchOptions::new(NonZeroUsize::new(2).unwrap());
         options.retry = Retry { tries: 4, first: Duration::from_millis(1), most: Duration::from_millis(4) };
-        Self { _dir: dir, store, files, hub, options, silence: Duration::from_secs(30) }
+        let (silence, slowest) = (Duration::from_secs(30), Slowest::default());
+        Self { _dir: dir, store, files, hub, options, silence, slowest }
     }
 
     pub(crate) fn size(&self) -> u64 {
@@ -48,7 +50,8 @@ impl World {
     }
 
     pub(crate) fn source(&self, hub: &Hub) -> Arc<dyn Source> {
-        let http = Client::new(&Options { silence: self.silence, ..Options::default() }).unwrap();
+        let (silence, slowest) = (self.silence, self.slowest);
+        let http = Client::new(&Options { silence, slowest, ..Options::default() }).unwrap();
         let env = Env::of([("HF_ENDPOINT", &hub.url()), ("HF_TOKEN", "hf_secret"), ("HOME", "/nowhere")]);
         open("hf", "org/model", &Surroundings { http, env, retry: Retry::ONCE }).unwrap()
     }

@@ -1,8 +1,10 @@
 //! What servers do wrong.
 
 use crate::common::{MIB, World, chain, connections};
+use sovai_http::Slowest;
 use sovai_sources::SourceError;
 use sovai_test_hub::Fault;
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 const FILE: &str = "**/model-0*";
@@ -120,6 +122,31 @@ async fn a_connection_that_stands_is_left() {
     world.silence = Duration::from_millis(300);
     world.hub.fault(FILE, Fault::Stall(300_000)).times(1);
     world.hub.fault(FILE, Fault::Silence).times(1).after(1);
+    world.fetch().await.unwrap();
+    world.assert_whole();
+}
+
+#[tokio::test]
+async fn a_server_that_drips_is_given_up_and_what_came_stays() {
+    let mut world = World::new(&[MIB]);
+    world.options.connections = connections(1);
+    world.slowest = Slowest { bytes: 64 << 10, within: Duration::from_millis(300) };
+    let fault = world.hub.fault(FILE, Fault::Throttle(20_000));
+    let error = world.fetch().await.unwrap_err();
+    let SourceError::GivenUp { tries: 4, last, .. } = &error else { panic!("{error:?}") };
+    assert!(last.is_slow(), "{last:?}");
+    assert_eq!(fault.hits(), 4);
+    assert!(world.partial_bytes() > 0);
+    world.hub.clear_faults();
+    world.fetch().await.unwrap();
+    world.assert_whole();
+}
+
+#[tokio::test]
+async fn a_limit_of_our_own_is_no_drip() {
+    let mut world = World::new(&[100_000]);
+    world.slowest = Slowest { bytes: 90_000, within: Duration::from_millis(500) };
+    world.options.limit_rate = NonZeroU64::new(50_000);
     world.fetch().await.unwrap();
     world.assert_whole();
 }
