@@ -76,6 +76,25 @@ impl Store {
         true
     }
 
+    /// Those of the files (device and inode) all of whose names are the store's own: blobs, and files of trees.
+    pub fn known_by_all_names(&self, files: BTreeSet<(u64, u64)>) -> BTreeSet<(u64, u64)> {
+        // Names that were found, of names that there are.
+        let mut names: BTreeMap<(u64, u64), (u64, u64)> =
+            files.into_iter().map(|file| (file, (0, 0))).collect();
+        let mut folders = vec![self.root().join("blobs/sha256"), self.root().join("trees")];
+        while let Some(folder) = folders.pop() {
+            for entry in fs_err::read_dir(&folder).into_iter().flatten().flatten() {
+                let Ok(meta) = fs_err::symlink_metadata(entry.path()) else { continue };
+                if meta.is_dir() {
+                    folders.push(entry.path());
+                } else if let Some((found, all)) = names.get_mut(&(meta.dev(), meta.ino())) {
+                    (*found, *all) = (*found + 1, meta.nlink());
+                }
+            }
+        }
+        names.into_iter().filter(|(_, (found, all))| found == all).map(|(file, _)| file).collect()
+    }
+
     /// Makes a blob read-only again, if somebody changed that.
     fn seal(&self, digest: &Sha256) -> Result<(), StoreError> {
         let blob = self.blob(digest);

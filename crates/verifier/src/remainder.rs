@@ -42,7 +42,8 @@ pub enum Reason {
     EmptyFolder,
     /// A file that may be executed, runs with other rights than those of who runs it, or may be written by everybody.
     Mode,
-    /// A file with more than one name; whoever can write it under another can write it here.
+    /// A file with more than one name; whoever can write it under another can write it here. Names inside the store that the
+    /// source lies in do not count.
     HardLink,
     /// A file that was reached over a link inside the source: the bytes are covered, that it is a link is not.
     Link,
@@ -147,7 +148,7 @@ impl Remainders {
         if entry.mode & (0o6111 | 0o002) != 0 {
             self.add(path, Reason::Mode, Some(format!("{:04o}", entry.mode)));
         }
-        if entry.is_shared {
+        if entry.shared.is_some() {
             self.add(path, Reason::HardLink, None);
         }
         if let Some(Link::Inside(target)) = entry.link.as_deref() {

@@ -10,6 +10,7 @@ use crate::layout::{Snapshot, resolve};
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use sovai_core::RelPath;
+use sovai_store::Store;
 use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::fmt::Write as _;
@@ -62,8 +63,8 @@ pub(crate) struct Entry {
     pub(crate) identity: Option<Identity>,
     /// Permission bits, with set-user-ID, set-group-ID and the sticky bit.
     pub(crate) mode: u16,
-    /// Whether the file has more than one name.
-    pub(crate) is_shared: bool,
+    /// Of a file with more than one name: device and inode. Nothing where all the names are the store's own.
+    pub(crate) shared: Option<(u64, u64)>,
     /// Of a file that was reached over a link: where that led.
     pub(crate) link: Option<Box<Link>>,
 }
@@ -179,7 +180,30 @@ impl Source {
         }
         // Folders were looked into as they came, which is another order than that of paths: `a.b` comes before `a/b`.
         walk.walked.files.0.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        self.forgive_own_names(&mut walk.walked.files);
         Ok(walk.walked)
+    }
+
+    /// Files of a store's tree are links to its blobs, which nobody else can write: those names are none to speak of. One that
+    /// has a further name outside the store keeps all.
+    fn forgive_own_names(&self, files: &mut Files) {
+        let shared: BTreeSet<(u64, u64)> = files.0.iter().filter_map(|entry| entry.shared).collect();
+        if shared.is_empty() {
+            return;
+        }
+        let Some(store) = self.store() else { return };
+        let known = store.known_by_all_names(shared);
+        for entry in &mut files.0 {
+            entry.shared = entry.shared.filter(|file| !known.contains(file));
+        }
+    }
+
+    /// The store in whose trees the source lies, if it is one of this user's.
+    fn store(&self) -> Option<Store> {
+        let real = self.real()?;
+        let mut folders = real.ancestors();
+        let trees = folders.find(|folder| folder.file_name().is_some_and(|name| name == "trees"))?;
+        Store::look(trees.parent()?).ok().flatten()
     }
 
     /// Opens a file of the source for reading. Only those links are followed that a walk follows.
@@ -394,8 +418,8 @@ impl Walk<'_> {
     fn file(&mut self, path: RelPath, stat: &Stat, identity: Option<Identity>, link: Option<Box<Link>>) {
         debug_assert!(is_regular(stat), "only regular files are entries");
         let mode = u16::try_from(stat.st_mode & 0o7777).unwrap_or(0o7777);
-        let is_shared = stat.st_nlink > 1;
-        let entry = Entry { size: size(stat), identity, mode, is_shared, link, path };
+        let shared = (stat.st_nlink > 1).then_some((stat.st_dev, stat.st_ino));
+        let entry = Entry { size: size(stat), identity, mode, shared, link, path };
         self.walked.files.0.push(entry);
     }
 

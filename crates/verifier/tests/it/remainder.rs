@@ -80,3 +80,29 @@ fn a_remainder_in_json() {
     assert_eq!(value["counts"], serde_json::json!({ "mode": 1 }));
     assert!(value["general"].is_array());
 }
+
+#[test]
+fn the_store_s_own_links_are_no_names_of_others() {
+    let model = Model::usual();
+    let receipt = model.admit().receipt.unwrap();
+    let listed_of_tree = || {
+        let report = sovai_verifier::verify(
+            receipt.tree(),
+            &model.pins,
+            &options(Reread::Full),
+            None,
+            &sovai_core::NullReporter,
+        );
+        listed(&report.unwrap().remainder)
+    };
+    assert_eq!(listed_of_tree(), [""; 0]);
+    // The same blob in a second tree of the store.
+    let lock = model.store().lock("a test").unwrap();
+    let first = &model.pins[..1];
+    model.store().make_tree(&lock, &sovai_store::model_manifest(first).1, first).unwrap();
+    assert_eq!(listed_of_tree(), [""; 0]);
+    // A name outside the store.
+    fs_err::hard_link(model.store().blob(&model.pins[0].sha256), model.dir.path().join("out")).unwrap();
+    let expected = format!("`{}` is not covered: it has more than one name", model.pins[0].path);
+    assert_eq!(listed_of_tree(), [expected]);
+}
