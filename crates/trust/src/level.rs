@@ -179,6 +179,9 @@ pub struct WitnessedAt {
     pub source: String,
     /// Sources with the same word are not independent.
     pub group: String,
+    /// The group of the hub in whose place it was asked: it is independent of that one neither.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub behind: Option<String>,
     /// When its newest record was made, in seconds since 1970; serialised as RFC 3339.
     #[serde(serialize_with = "time")]
     pub when: u64,

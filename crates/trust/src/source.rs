@@ -14,6 +14,7 @@ pub struct Source {
     group: String,
     hub: Option<&'static str>,
     revision: Option<String>,
+    stands_for: Option<String>,
 }
 
 /// Why a text is no source.
@@ -45,6 +46,27 @@ impl Source {
     /// that counts too few sources rather than too many.
     pub fn group(&self) -> &str {
         &self.group
+    }
+
+    /// The same, read in the place of a hub: by `HF_ENDPOINT` and the like. `scheme` is the hub's in a manifest; one that no
+    /// hub has changes nothing, and neither does one for a hub's own address.
+    #[must_use]
+    pub fn standing_for(mut self, scheme: &str) -> Self {
+        if self.hub.is_none() && sovai_catalog::hub_of_scheme(scheme).is_some() {
+            self.stands_for = Some(scheme.to_owned());
+        }
+        self
+    }
+
+    /// The scheme of the hub that the place stands in for.
+    pub fn stands_for(&self) -> Option<&str> {
+        self.stands_for.as_deref()
+    }
+
+    /// The group of the hub that the place stands in for. What it shows is that hub's as well as its own: it is independent of
+    /// neither.
+    pub fn behind(&self) -> Option<String> {
+        sovai_catalog::hub_of_scheme(self.stands_for()?).map(|hub| format!("hub:{}", hub.id))
     }
 
     /// The hub's name for people, where it is one that the catalogue knows.
@@ -81,7 +103,7 @@ impl FromStr for Source {
             let host = host(rest)?;
             let hub = sovai_catalog::hub_of_host(&host);
             let group = hub.map_or_else(|| domain(&host), |hub| format!("hub:{}", hub.id));
-            return Ok(Self { address, group, hub: None, revision: None });
+            return Ok(Self { address, group, hub: None, revision: None, stands_for: None });
         }
         let form = || SourceError::Form(text.to_owned());
         let (scheme, repository) = text.split_once(':').ok_or_else(form)?;
@@ -103,6 +125,7 @@ impl FromStr for Source {
             group: format!("hub:{}", hub.id),
             hub: Some(&hub.name),
             revision: Some(revision.to_owned()),
+            stands_for: None,
         })
     }
 }

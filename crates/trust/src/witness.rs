@@ -50,8 +50,12 @@ pub enum RecordError {
 }
 
 #[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Predicate {
     source: String,
+    /// The scheme of the hub in whose place it was asked.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    stands_for: Option<String>,
     time: String,
     place: String,
     list: ListOf,
@@ -81,7 +85,7 @@ impl Record {
             })
             .collect();
         let place: String = self.place.chars().filter(|c| !c.is_control()).take(MAX_PLACE / 4).collect();
-        Statement {
+        let mut statement = Statement {
             subject,
             predicate_type: PREDICATE_TYPE.to_owned(),
             predicate: serde_json::json!({
@@ -93,7 +97,12 @@ impl Record {
                     None => serde_json::json!({ "kind": self.listing.kind.as_str() }),
                 },
             }),
+        };
+        if let (Some(scheme), Some(members)) = (self.source.stands_for(), statement.predicate.as_object_mut())
+        {
+            members.insert("standsFor".to_owned(), scheme.into());
         }
+        statement
     }
 
     /// Reads a record back.
@@ -117,8 +126,12 @@ impl Record {
                 None => return Err(RecordError::Subject(subject.name.chars().take(80).collect())),
             };
         }
+        let source: Source = predicate.source.parse()?;
         Ok(Self {
-            source: predicate.source.parse()?,
+            source: match &predicate.stands_for {
+                Some(scheme) => source.standing_for(scheme),
+                None => source,
+            },
             time: parse_rfc3339(&predicate.time).map_err(|_| wrong("`time`"))?,
             place: predicate.place,
             list: predicate.list.sha256,
@@ -219,6 +232,10 @@ impl TrustStore {
                 kinds: BTreeSet::new(),
                 files: BTreeMap::new(),
             });
+            // Once it stood in for a hub, it is no place of its own any more.
+            if record.source.stands_for().is_some() {
+                sighting.source = record.source;
+            }
             (sighting.time, sighting.place, sighting.recorder) = (record.time, record.place, recorder);
             sighting.kinds.insert(record.listing.kind);
             sighting.files.extend(record.listing.files);

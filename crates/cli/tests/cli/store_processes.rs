@@ -92,6 +92,30 @@ fn a_mirror_that_stands_in_for_the_hub_is_named() {
     let text = env.run("verify stack.yaml").stdout;
     let host = hub.url().replace("http://", "");
     assert!(text.contains(&format!(" at Hugging Face through {host}")), "{text}");
+    let value = env.json("verify stack.yaml");
+    crate::verify_schema::assert_schema(&value);
+    let level = &value["models"][0]["level"];
+    assert_eq!(level["sources"][0]["behind"], "hub:huggingface", "{level}");
+    // The mirror is no second source beside its hub. Small files that the hub lists by git's id alone were hashed by `lock`.
+    let lock = env.read("stack.lock.yaml");
+    let field = |key: &str| -> Vec<String> {
+        let lines = lock.lines().filter(|line| line.contains(key));
+        lines.map(|line| line.split('"').nth(1).unwrap().to_owned()).collect()
+    };
+    let sums: Vec<String> = field("- path:")
+        .iter()
+        .zip(field("sha256:"))
+        .skip(1)
+        .map(|(path, sha256)| format!("{sha256}  {path}\n"))
+        .collect();
+    env.write("SHA256SUMS", sums.concat());
+    let at_hub = format!("trust witness SHA256SUMS --at hf:acme/tiny@{}", "a".repeat(40));
+    assert_eq!(env.run(&at_hub).code, 0);
+    let level = env.json("verify stack.yaml")["models"][0]["level"].clone();
+    assert_eq!(level["sources"].as_array().unwrap().len(), 2, "{level}");
+    assert_eq!(env.json("verify stack.yaml")["models"][0]["trust"], "hub-pinned", "{level}");
+    assert_eq!(env.run("trust witness SHA256SUMS --at modelscope:acme/tiny@master").code, 0);
+    assert_eq!(env.json("verify stack.yaml")["models"][0]["trust"], "corroborated");
 }
 
 #[test]

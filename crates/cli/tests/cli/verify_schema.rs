@@ -80,6 +80,12 @@ fn check(schema: &Value, value: &Value, root: &Value, at: &str) -> Result<(), St
     Ok(())
 }
 
+/// Panics where a result is not as the schema says.
+pub(crate) fn assert_schema(value: &Value) {
+    let schema: Value = serde_json::from_str(&fs_err::read_to_string(SCHEMA).unwrap()).unwrap();
+    check(&schema, value, &schema, "$").unwrap_or_else(|error| panic!("{error}\n{value}"));
+}
+
 #[test]
 fn every_kind_of_result_is_as_the_schema_says() {
     let schema: Value = serde_json::from_str(&fs_err::read_to_string(SCHEMA).unwrap()).unwrap();

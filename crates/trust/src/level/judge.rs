@@ -210,6 +210,7 @@ fn compare_sources(input: &LevelInput<'_>, level: &mut Level) {
         level.sources.push(WitnessedAt {
             source: address.to_owned(),
             group: sighting.source.group().to_owned(),
+            behind: sighting.source.behind(),
             when: sighting.time,
             place: sighting.place.clone(),
             equal: compared.equal,
@@ -306,16 +307,31 @@ fn whole(source: &WitnessedAt) -> bool {
     source.equal > 0 && source.differs.is_empty() && source.not_witnessed.is_empty()
 }
 
+/// How many of the sources are independent of each other. Those that stand in for a hub come last, and count where neither
+/// they nor that hub was counted: so a mirror beside its hub is one source, and so is one mirror of two hubs.
+fn independent<'a>(sources: impl Iterator<Item = &'a WitnessedAt>) -> usize {
+    let (mirrors, own): (Vec<&WitnessedAt>, Vec<&WitnessedAt>) =
+        sources.partition(|source| source.behind.is_some());
+    let mut used: BTreeSet<&str> = own.iter().map(|source| source.group.as_str()).collect();
+    let mut count = used.len();
+    for mirror in mirrors {
+        let behind = mirror.behind.as_deref().unwrap_or_default();
+        if !used.contains(mirror.group.as_str()) && !used.contains(behind) {
+            used.extend([mirror.group.as_str(), behind]);
+            count += 1;
+        }
+    }
+    count
+}
+
 fn by_sources(input: &LevelInput<'_>, level: &Level) -> Result<String, String> {
     let needed = usize::try_from(input.sources.max(DEFAULT_SOURCES)).unwrap_or(usize::MAX);
-    let groups: BTreeSet<&str> =
-        level.sources.iter().filter(|source| whole(source)).map(|source| source.group.as_str()).collect();
-    if groups.len() >= needed {
-        return Ok(format!("the same digests were seen at {} independent sources", groups.len()));
+    let found = independent(level.sources.iter().filter(|source| whole(source)));
+    if found >= needed {
+        return Ok(format!("the same digests were seen at {found} independent sources"));
     }
     let mut text = format!(
-        "the same digests of all files at {needed} independent sources, seen at {}; record one with `sovai trust witness`",
-        groups.len()
+        "the same digests of all files at {needed} independent sources, seen at {found}; record one with `sovai trust witness`"
     );
     for source in level.sources.iter().filter(|source| !source.not_witnessed.is_empty()) {
         let files = named(&source.not_witnessed);

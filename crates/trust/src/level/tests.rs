@@ -358,3 +358,58 @@ fn who_has_no_store_trusts_nobody() {
     assert!(trust.set_threshold(Role::Bundle, 2).is_err());
     assert!(trust.keys(Role::Site, NOW).is_empty() && trust.key(key.public().id()).is_none());
 }
+
+#[test]
+fn a_mirror_that_stood_in_for_a_hub_is_no_second_source_beside_it() {
+    let place = Place::new();
+    let seen = |address: &str, hub: &str| {
+        let record = Record {
+            source: address.parse::<crate::Source>().unwrap().standing_for(hub),
+            time: NOW - 60,
+            place: "desk-7".to_owned(),
+            list: None,
+            listing: Listing::of_pins(ListingKind::HubSiblings, &place.pins).unwrap(),
+        };
+        assert_eq!(Record::from_statement(record.to_statement()).unwrap(), record);
+        let key = sovai_evidence::site_key(&place.store).unwrap();
+        Log::open(&place.store).append(&record.to_statement(), &key).unwrap();
+    };
+    let level = || place.level(&[], |_| {}).level;
+    let mirror = format!("https://mirror.example/org/name@{COMMIT}");
+    seen(&mirror, "hf");
+    place.seen(&format!("hf:org/name@{COMMIT}"), &place.pins);
+    assert_eq!(level(), TrustLevel::HubPinned, "the hub twice");
+    // The same by hand does not make two of it.
+    place.seen(&mirror, &place.pins);
+    assert_eq!(level(), TrustLevel::HubPinned);
+    // Nor is it one beside both hubs.
+    place.seen("modelscope:org/name@master", &place.pins);
+    let judged = place.level(&[], |input| input.sources = 3);
+    assert!(judged.missing[0].contains("seen at 2;"), "{:?}", judged.missing);
+    seen("https://mirror.example/ms/org/name", "modelscope");
+    let judged = place.level(&[], |input| input.sources = 3);
+    assert!(judged.missing[0].contains("seen at 2;"), "{:?}", judged.missing);
+}
+
+#[test]
+fn one_mirror_of_two_hubs_is_one_source() {
+    let place = Place::new();
+    for (address, hub) in [("https://mirror.example/a", "hf"), ("https://mirror.example/b", "modelscope")] {
+        let record = Record {
+            source: address.parse::<crate::Source>().unwrap().standing_for(hub),
+            time: NOW - 60,
+            place: "desk-7".to_owned(),
+            list: None,
+            listing: Listing::of_pins(ListingKind::HubSiblings, &place.pins).unwrap(),
+        };
+        let key = sovai_evidence::site_key(&place.store).unwrap();
+        Log::open(&place.store).append(&record.to_statement(), &key).unwrap();
+    }
+    assert_eq!(place.level(&[], |_| {}).level, TrustLevel::Digest);
+    place.seen("hf:org/name@main", &place.pins);
+    assert_eq!(
+        place.level(&[], |_| {}).level,
+        TrustLevel::Corroborated,
+        "the hub, and the other by its mirror"
+    );
+}

@@ -126,6 +126,8 @@ fn witnessed(found: &LookedUp, time: u64) -> Option<Record> {
     let revision = found.resolved.revision.as_deref()?;
     let at = seen_at(scheme, endpoint(&found.source).as_deref(), repository, revision);
     let source: sovai_trust::Source = at.parse().ok()?;
+    // A host that was asked in the hub's place is no second source beside the hub.
+    let source = source.standing_for(scheme);
     let is_commit = revision.len() == 40 && revision.bytes().all(|byte| byte.is_ascii_hexdigit());
     let pins: Vec<_> = found
         .resolved
