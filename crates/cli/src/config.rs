@@ -27,6 +27,8 @@ const MAX_THREADS: usize = 1024;
 pub(crate) struct Settings {
     /// Folder of the store; `None` where no home is known.
     pub(crate) store: Option<PathBuf>,
+    /// Whether a flag named it, which the next command needs as well.
+    pub(crate) store_by_flag: bool,
     /// Address of the container engine.
     pub(crate) host: String,
     /// Form of results.
@@ -48,6 +50,16 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
+    /// What a further command line needs to find the same store: ` --store DIR`, or nothing.
+    pub(crate) fn store_flag(&self) -> String {
+        match &self.store {
+            Some(store) if self.store_by_flag => {
+                format!(" --store {}", safe_line(&store.display().to_string()))
+            }
+            _ => String::new(),
+        }
+    }
+
     /// What they are, in one line.
     pub(crate) fn describe(&self) -> String {
         let store = self.store.as_ref().map_or("unknown".to_owned(), |store| store.display().to_string());
@@ -124,6 +136,7 @@ pub(crate) fn load(flags: &GlobalArgs, around: &Surroundings<'_>) -> Result<Sett
     };
     Ok(Settings {
         store,
+        store_by_flag: flags.store.is_some(),
         host,
         form: form(layer.output),
         talk: talk(flags),

@@ -39,6 +39,7 @@ impl ManifestFile {
                 }
                 Ok(Self { path: path.to_owned(), manifest, sha256: crate::judge::digest(&bytes) })
             }
+            None if is_lock_name(path) || Lock::parse(&bytes).0.is_some() => Err(not_a_manifest(path)),
             None => Err(invalid("manifest", path, &parsed.diagnostics, &bytes)),
         }
     }
@@ -63,14 +64,8 @@ impl ManifestFile {
     /// `DIR/NAME.lock.yaml` of `DIR/NAME.yaml`.
     pub(crate) fn lock_path(&self) -> Result<PathBuf, CliError> {
         let stem = self.path.file_stem().unwrap_or_default();
-        if stem.is_empty() || Path::new(stem).extension() == Some(OsStr::new("lock")) {
-            return Err(CliError::new(
-                Exit::Usage,
-                format!(
-                    "{} is the name of a lock, not of a manifest",
-                    safe_line(&self.path.display().to_string())
-                ),
-            ));
+        if stem.is_empty() || is_lock_name(&self.path) {
+            return Err(not_a_manifest(&self.path));
         }
         let mut name = stem.to_owned();
         name.push(".lock.yaml");
@@ -115,6 +110,25 @@ impl ManifestFile {
             Some(Source::Remote { .. }) => Err(self.not_pulled(name)),
             None => Err(CliError::new(Exit::Internal, format!("model {name} is not in the manifest"))),
         }
+    }
+}
+
+/// Whether a file is called as a lock is.
+fn is_lock_name(path: &Path) -> bool {
+    path.file_stem().is_some_and(|stem| Path::new(stem).extension() == Some(OsStr::new("lock")))
+}
+
+/// A lock was named where a manifest is wanted. The manifest is named, where it lies beside the lock.
+fn not_a_manifest(path: &Path) -> CliError {
+    let shown = |path: &Path| safe_line(&path.display().to_string());
+    let error = CliError::new(Exit::Usage, format!("{} is a lock, not a manifest", shown(path)));
+    let stem = path.file_stem().filter(|_| is_lock_name(path)).map(Path::new).and_then(Path::file_stem);
+    let beside = stem.into_iter().flat_map(|stem| {
+        ["yaml", "yml"].map(|extension| path.with_file_name(stem).with_added_extension(extension))
+    });
+    match beside.into_iter().find(|manifest| manifest.is_file()) {
+        Some(manifest) => error.hint(format!("give its manifest: {}", shown(&manifest))),
+        None => error.hint("give the manifest that it was made from"),
     }
 }
 

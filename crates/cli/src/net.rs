@@ -7,8 +7,8 @@ use crate::ctx::Ctx;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::output::safe_line;
-use sovai_core::{Platform, Reference};
-use sovai_http::{Client, Env, Options, Retry};
+use sovai_core::{Event, EventKind, Platform, Reference, Reporter, Step};
+use sovai_http::{Client, Env, Options, Retry, Waits};
 use sovai_manifest::Source;
 use sovai_registry::{Credentials, Registry};
 use sovai_sources::adapters::{self, Surroundings};
@@ -29,12 +29,30 @@ pub(crate) struct Net {
 impl Net {
     /// Makes the client. `what` says what it is needed for, should this run be offline.
     pub(crate) fn new(args: &NetArgs, what: &str, ctx: &Ctx) -> Result<Self, CliError> {
+        Self::with(args, what, ctx, Waits::default())
+    }
+
+    /// The same for `lock`, which says when it waits between two tries.
+    pub(crate) fn telling(
+        args: &NetArgs,
+        what: &str,
+        ctx: &Ctx,
+        reporter: &Arc<dyn Reporter>,
+    ) -> Result<Self, CliError> {
+        let reporter = Arc::clone(reporter);
+        let waits = Waits::told_to(move |subject, message| {
+            reporter.report(Event::new(EventKind::Note, Step::Lock, subject).message(message));
+        });
+        Self::with(args, what, ctx, waits)
+    }
+
+    fn with(args: &NetArgs, what: &str, ctx: &Ctx, waits: Waits) -> Result<Self, CliError> {
         if ctx.settings.offline {
             return Err(CliError::new(Exit::Unreachable, format!("{what}: this run is offline"))
                 .hint("run it without --offline (SOVAI_OFFLINE, `offline` in sovai.toml) where the source can be reached"));
         }
         let ca_certs = if args.ca_cert.is_empty() { &ctx.settings.ca_certs } else { &args.ca_cert };
-        let options = Options { ca_certs: ca_certs.clone(), ..Options::default() };
+        let options = Options { ca_certs: ca_certs.clone(), waits, ..Options::default() };
         let env = Env::new(|name| std::env::var(name).ok());
         let http = Client::new(&options)?;
         Ok(Self {

@@ -46,6 +46,9 @@ pub struct Root {
     pub models: BTreeMap<Name, Sha256>,
     /// Images, by their name as the manifest writes it.
     pub images: BTreeMap<String, RootImage>,
+    /// The repository that it was last pulled from in place of its sources, as `oci://HOST/REPOSITORY`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub from: Option<String>,
     /// Blobs that are kept though no manifest in the store leads to them.
     #[serde(skip_serializing_if = "BTreeSet::is_empty", default)]
     pub blobs: BTreeSet<Sha256>,
@@ -99,6 +102,7 @@ impl Root {
             stack,
             models,
             images,
+            from: None,
             blobs: BTreeSet::new(),
         })
     }
@@ -133,16 +137,21 @@ impl Store {
     /// [`crate::ModelArtifact`]'s `manifest` and `config`, and those of images) in before the large ones: they lead a later
     /// prune to the blobs of a pull that was cut off, also where the lock is on a disk that is not mounted then.
     ///
+    /// A root that names no repository keeps the one that was written down before.
+    ///
     /// What was named before and is not now loses its root; call it once the new is decided, for a pull that is with the
     /// lock that it pulls. Writes nothing when nothing changed.
     pub fn record_root(&self, _hold: &StoreHold, root: &Root) -> Result<(), StoreError> {
         own_folder(&self.roots_folder())?;
         let path = self.root_file(&root.manifest);
+        // One that cannot be read is replaced.
+        let old = read_bounded(&path, MAX_JSON).ok().flatten();
+        let before = || parse(path.clone(), old.as_deref()?).ok()?.root.from;
+        let root = &Root { from: root.from.clone().or_else(before), ..root.clone() };
         let mut bytes = serde_json::to_vec_pretty(&Written { api_version: API_VERSION, root })
             .map_err(|error| StoreError::Corrupt { path: path.clone(), reason: error.to_string() })?;
         bytes.push(b'\n');
-        // One that cannot be read is replaced.
-        if read_bounded(&path, MAX_JSON).ok().flatten().as_ref() == Some(&bytes) {
+        if old.as_ref() == Some(&bytes) {
             return Ok(());
         }
         atomic::write(&path, &bytes, 0o600)

@@ -10,8 +10,9 @@ use crate::commands::catalog;
 use crate::ctx::Ctx;
 use crate::error::CliError;
 use crate::exit::Exit;
-use crate::output::{Outcome, safe_line};
+use crate::output::{Outcome, hint_line, safe_line};
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 use wanted::Wanted;
@@ -69,7 +70,22 @@ pub(crate) fn run(args: &InitArgs, ctx: &Ctx) -> Result<Exit, CliError> {
     }
     let mut said = format!("written: {}\n", safe_line(&shown));
     let _ = writeln!(said, "next: read it, then `sovai lock {}`", safe_line(&shown));
+    for image in without_registry(&text, ctx) {
+        said.push_str(&hint_line(&format!(
+            "image {} names no registry: load it into the container engine, or say `sovai lock {} --registry HOST` (SOVAI_REGISTRY, `registry` in sovai.toml)",
+            safe_line(&image),
+            safe_line(&shown)
+        )));
+    }
     ctx.finish(Outcome { exit: Exit::Done, findings: Vec::new(), body, text: said })
+}
+
+/// The images of a manifest whose names begin with no registry, where no setting says which one is meant.
+fn without_registry(text: &str, ctx: &Ctx) -> BTreeSet<String> {
+    let Some(manifest) = sovai_manifest::parse(text.as_bytes()).manifest else { return BTreeSet::new() };
+    let has_host = |name: &str| crate::net::parse(name).is_ok_and(|reference| reference.host().is_some());
+    let images = manifest.services.into_values().map(|service| service.image.name);
+    images.filter(|name| ctx.settings.registry.is_none() && !has_host(name)).collect()
 }
 
 /// Writes a new file; over one that is there only with `--force`.

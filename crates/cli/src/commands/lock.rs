@@ -97,6 +97,9 @@ fn work(args: &LockArgs, ctx: &Ctx, recorder: &mut Recorder) -> Result<Exit, Cli
         recorder.found(&said);
         return contradicted(&file, &lock_path, &found.upstream, changed.model(), ctx);
     }
+    for gone in found.upstream.iter().filter(|found| found.is_gone()) {
+        ctx.out.warn(&gone.text());
+    }
     let unchanged = fs_err::read(&lock_path).is_ok_and(|old| old == text.as_bytes());
     if !unchanged {
         sovai_store::atomic::write(&lock_path, text.as_bytes(), MODE).map_err(|error| {
@@ -165,6 +168,9 @@ fn finish_check(
         let _ = writeln!(text, "current: {}", shown(lock_path));
     } else {
         let _ = writeln!(text, "changed: {} in {}", count(changes.len(), "difference"), shown(lock_path));
+        if upstream.iter().any(Upstream::is_gone) {
+            text.push_str(&hint_line(&format!("make the lock again: sovai lock {}", shown(&file.path))));
+        }
     }
     let found = upstream.iter().filter_map(|found| serde_json::to_value(found).ok());
     let findings =

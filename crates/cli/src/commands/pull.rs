@@ -102,6 +102,15 @@ pub(super) fn repository(text: &str) -> Result<Reference, CliError> {
     Ok(reference)
 }
 
+/// The error of what is not in the repository of `--from`. A registry that wants credentials may say the same of what is there.
+fn not_in(pull: &Pull<'_>, what: &str, from: &Reference, why: &str) -> CliError {
+    let manifest = safe_line(&pull.pinned.file.path.display().to_string());
+    CliError::new(Exit::Unreachable, format!("{what} is not in oci://{from}, or may not be read there"))
+        .cause(safe_line(why))
+        .hint(format!("push it first, from where it is in a store: sovai push {manifest} oci://{from}"))
+        .hint("check the name; credentials are those that `docker login` or `podman login` keep")
+}
+
 /// Runs the command.
 pub(crate) fn run(args: &PullArgs, ctx: &Ctx) -> Result<Exit, CliError> {
     let mut recorder = Recorder::new("pull");
@@ -131,7 +140,8 @@ fn work(args: &PullArgs, ctx: &Ctx, recorder: &mut Recorder) -> Result<Exit, Cli
         Pull { pinned: &pinned, args, ctx, store: &store, options: &options, from, net: OnceCell::new() };
     // Nothing of it is pruned from now on.
     let hold = store.hold("sovai pull")?;
-    store.record_root(&hold, &pinned.root()?)?;
+    let from = pull.from.as_ref().map(|from| format!("oci://{from}"));
+    store.record_root(&hold, &sovai_store::Root { from, ..pinned.root()? })?;
     let reporter = ctx.reporter();
     let planned = if args.model.is_empty() { images::plan(&pull)? } else { Vec::new() };
     space::check(&pull, &planned)?;

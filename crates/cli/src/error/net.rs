@@ -6,6 +6,9 @@ use sovai_http::{HttpError, StatusCode};
 use sovai_registry::RegistryError;
 use sovai_sources::SourceError;
 
+/// Of downloads, which alone are given up so; nothing that `lock` reads is kept.
+const KEPT: &str = "run the same command again: what arrived is kept";
+
 impl From<HttpError> for CliError {
     fn from(error: HttpError) -> Self {
         let exit = match &error {
@@ -25,8 +28,8 @@ fn hinted(new: CliError, error: &HttpError) -> CliError {
         HttpError::CaFile { .. } => new.hint("--ca-cert names a PEM file with the certificates of authorities"),
         HttpError::Connect { .. } | HttpError::Timeout { .. } => new
             .hint("check the network and HTTPS_PROXY; where the server's certificate is from an authority of your own, name it with --ca-cert FILE")
-            .hint("try again: what arrived is kept"),
-        HttpError::Body { .. } => new.hint("try again: what arrived is kept"),
+            .hint("try again"),
+        HttpError::Body { .. } | HttpError::Slow { .. } => new.hint("try again"),
         _ if status == Some(StatusCode::TOO_MANY_REQUESTS) => {
             new.hint("the server asks for patience: try again later, with fewer requests at once (-j)")
         }
@@ -59,14 +62,14 @@ impl From<SourceError> for CliError {
         };
         let new = Self::wrap(exit, &error).with_findings(mismatch(&error).into_iter().collect());
         match &error {
-            SourceError::Refused { hint, .. } => new.hint(hint.clone()),
+            SourceError::Refused { hint, .. } | SourceError::NoRevision { hint, .. } => new.hint(hint.clone()),
             SourceError::Http { source, .. } => hinted(new, source),
             SourceError::GivenUp { last, .. } => match &**last {
-                SourceError::Http { source, .. } => hinted(new, source),
+                SourceError::Http { source, .. } => hinted(new, source).hint(KEPT),
                 SourceError::Mismatch { .. } => new.hint(
                     "the source has other bytes than the lock pins: name a mirror that has them, or look with `sovai lock --check` what moved",
                 ),
-                _ => new.hint("try again: what arrived is kept"),
+                _ => new.hint(KEPT),
             },
             SourceError::Mismatch { .. } => new.hint(
                 "the source has other bytes than the lock pins: name a mirror that has them, or look with `sovai lock --check` what moved",
@@ -118,5 +121,22 @@ impl From<RegistryError> for CliError {
             RegistryError::Credentials { .. } => new.hint("mend that file, or log in again"),
             _ => new,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_of_downloads_it_is_said_that_what_arrived_is_kept() {
+        let cut = || HttpError::Body { url: "https://hub.example/x".into(), reason: "cut".into() };
+        let lock = CliError::from(SourceError::Http { origin: "hf:a/b".into(), source: cut() });
+        assert_eq!(lock.hints(), ["try again"]);
+        assert_eq!(CliError::from(cut()).hints(), ["try again"]);
+        let last = Box::new(SourceError::Http { origin: "hf:a/b".into(), source: cut() });
+        let sha256 = sovai_core::Sha256::from_bytes([0; 32]);
+        let pull = CliError::from(SourceError::GivenUp { path: "x".into(), sha256, tries: 10, last });
+        assert_eq!(pull.hints().last().map(String::as_str), Some(KEPT));
     }
 }

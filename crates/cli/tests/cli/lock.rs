@@ -234,8 +234,6 @@ fn a_lock_is_not_taken_for_a_manifest() {
     let env = TestEnv::new();
     env.pinned().write("x.lock.yaml", manifest("", FILES, IMAGE_PIN));
     let ran = env.run("lock x.lock.yaml");
-    assert_eq!(
-        (ran.code, ran.stderr.as_str()),
-        (2, "error: x.lock.yaml is the name of a lock, not of a manifest\n")
-    );
+    assert_eq!(ran.code, 2, "{ran}");
+    assert!(ran.stderr.starts_with("error: x.lock.yaml is a lock, not a manifest\n"), "{ran}");
 }

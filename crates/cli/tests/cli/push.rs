@@ -42,7 +42,7 @@ pub(crate) fn layout(env: &TestEnv, folder: &str) -> String {
 }
 
 /// A stack with a model at the hub and an image in a layout, locked.
-fn ready(hub: &Hub) -> (TestEnv, String) {
+pub(crate) fn ready(hub: &Hub) -> (TestEnv, String) {
     let env = TestEnv::new();
     hub.add(repo('a', WEIGHTS.to_vec()).refs(["main"]));
     let config = layout(&env, "layout");

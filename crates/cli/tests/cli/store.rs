@@ -32,7 +32,7 @@ impl Place {
     }
 
     /// A manifest `FILE.yaml` of stack FILE with one model `llm` of these files, pinned in it, in the store, and its root.
-    fn stack(&self, file: &str, files: &[(&str, &[u8])]) -> Sha256 {
+    pub(crate) fn stack(&self, file: &str, files: &[(&str, &[u8])]) -> Sha256 {
         let (digest, text) = self.model(file, files);
         self.env.write(&format!("{file}.yaml"), text);
         self.root(file, digest);
@@ -69,7 +69,7 @@ impl Place {
     }
 
     /// Verifies the source again, as the next deploy does; says how many bytes were read.
-    fn admit_again(&self, name: &str, files: &[(&str, &[u8])]) -> u64 {
+    pub(crate) fn admit_again(&self, name: &str, files: &[(&str, &[u8])]) -> u64 {
         let pins: Vec<_> = files
             .iter()
             .map(|(path, bytes)| FilePin {

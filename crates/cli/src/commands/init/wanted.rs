@@ -31,6 +31,9 @@ impl Wanted {
         let card = card(name).ok_or_else(|| {
             let names = cards().iter().flat_map(|card| std::iter::once(&card.id).chain(&card.aliases));
             let error = wrong(format!("no card `{}` is known", safe_line(name)));
+            if let Some(turned) = turned(text) {
+                return error.hint(format!("the count comes first: {turned}"));
+            }
             if let Some(near) = suggest(name, names.map(String::as_str)) {
                 return error.hint(format!("did you mean `{near}`?"));
             }
@@ -44,6 +47,13 @@ impl Wanted {
     pub(super) fn memory_gb(self) -> Option<u32> {
         self.card.memory_gb.value().map(|gb| gb.saturating_mul(self.count))
     }
+}
+
+/// `CARDxCOUNT` the right way round, where that is what was meant.
+fn turned(text: &str) -> Option<String> {
+    let (name, count) = text.rsplit_once(['x', 'X', '*'])?;
+    let count: u32 = count.parse().ok().filter(|count| (1..=MOST).contains(count))?;
+    Some(format!("{count}x{}", card(name)?.id.to_uppercase()))
 }
 
 impl fmt::Display for Wanted {
@@ -63,7 +73,12 @@ mod tests {
         assert_eq!(read("16xAscend_A3").unwrap(), "16xascend-a3");
         assert_eq!(read("rtx-5090").unwrap(), "1xrtx-5090");
         assert_eq!(read("MI300X").unwrap(), "1xmi300x");
-        for bad in ["", "8x", "0xh200", "99999999999xh200", "8xh2000000", "x"] {
+        assert_eq!(turned("h200x8").as_deref(), Some("8xH200"));
+        assert_eq!(turned("RTX-5090*2").as_deref(), Some("2xRTX-5090"));
+        for other in ["h200", "h200x", "h200x0", "h200x9999", "x8", "cardx8"] {
+            assert_eq!(turned(other), None, "{other}");
+        }
+        for bad in ["h200x8", "", "8x", "0xh200", "99999999999xh200", "8xh2000000", "x"] {
             assert_eq!(read(bad).unwrap_err().exit(), Exit::Usage, "{bad}");
         }
     }

@@ -7,13 +7,14 @@ use crate::exit::Exit;
 use crate::manifest::ManifestFile;
 use crate::net::{self, Net};
 use crate::output::safe_line;
-use sovai_core::{ImageId, Platform};
+use sovai_core::{ImageId, Platform, Reporter};
 use sovai_deployer::docker::Docker;
 use sovai_deployer::engine::{ContainerEngine as _, ImageInfo};
 use sovai_images::{StagedImage, Wanted};
 use sovai_manifest::{Image, ImageSource, LockedImage};
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 /// Images as they are to be locked, and where they were looked up.
 #[derive(Debug, Default)]
@@ -57,6 +58,7 @@ async fn ask(
     let mut found = Found::default();
     let mut missing = Vec::new();
     let asks_engine = |image: &Image| matches!(image.source, None | Some(ImageSource::Engine));
+    let reporter: Arc<dyn Reporter> = Arc::from(ctx.reporter());
     let (mut engine, mut unreached) = (None, None);
     if wanted.values().any(|image| asks_engine(image)) {
         match Docker::connect(Some(host)).await {
@@ -78,7 +80,7 @@ async fn ask(
                 None if !may_ask_registry(name, args, ctx) => {}
                 None | Some(ImageSource::Registry) => {
                     let what = format!("image {} is to be looked up in its registry", safe_line(name));
-                    let net = Net::new(&args.net, &what, ctx)?;
+                    let net = Net::telling(&args.net, &what, ctx, &reporter)?;
                     let (image, place) = of_registry(name, image, &net).await?;
                     found.looked_up.insert((*name).to_owned(), place);
                     locked = Some(image);

@@ -1,6 +1,6 @@
 //! The files of models: hashed where they lie on this host, else as their source lists them.
 
-use super::upstream::{self, Upstream};
+use super::upstream::{self, AtLocked, Upstream};
 use crate::args::LockArgs;
 use crate::ctx::Ctx;
 use crate::error::CliError;
@@ -11,9 +11,10 @@ use crate::signals::interrupted;
 use sovai_core::{FilePin, Name, Reporter};
 use sovai_http::Retry;
 use sovai_manifest::{LicenseFile, Lock, LockedFile, LockedModel, Model, Source};
-use sovai_sources::{ResolveOptions, ResolvedModel, Selection, resolve};
+use sovai_sources::{ResolveOptions, ResolvedModel, Selection, SourceError, resolve};
 use sovai_verifier::{Finding, Options, Reread};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// What came of looking up every model.
 #[derive(Debug, Default)]
@@ -50,17 +51,17 @@ pub(super) fn look_up(
         reread: Reread::Full,
         ..Options::new(ctx.threads(args.threads))
     };
+    let reporter: Arc<dyn Reporter> = Arc::from(ctx.reporter());
     let remote = |model: &Model| matches!(model.source, Source::Remote { .. });
     // Whether it can be reached at all is said before anything is hashed.
     let net = match file.manifest.models.iter().find(|(_, model)| remote(model)) {
         Some((name, model)) => {
             let what =
                 format!("model {name}: source {} is not on this host", safe_line(&model.source.to_string()));
-            Some(Net::new(&args.net, &what, ctx)?)
+            Some(Net::telling(&args.net, &what, ctx, &reporter)?)
         }
         None => None,
     };
-    let reporter = ctx.reporter();
     let mut found = Found::default();
     for (name, model) in &file.manifest.models {
         match &net {
@@ -127,9 +128,14 @@ fn from_source(
             // A branch that went on says nothing of the commit that is locked.
             let locked = match old.and_then(|old| old.revision.as_deref()) {
                 Some(revision) if now.revision.as_deref() != Some(revision) => {
-                    Some(resolve(&*source, Some(revision), &selection, &options, reporter).await?)
+                    match resolve(&*source, Some(revision), &selection, &options, reporter).await {
+                        Ok(found) => AtLocked::Found(found),
+                        // Branches are rewritten, and their old commits thrown away: then the lock is stale.
+                        Err(SourceError::NoRevision { .. }) => AtLocked::Gone,
+                        Err(error) => return Err(error.into()),
+                    }
                 }
-                _ => None,
+                _ => AtLocked::Same,
             };
             Ok::<_, CliError>((now, locked))
         };
@@ -139,7 +145,7 @@ fn from_source(
         }
     })??;
     if let Some(old) = old {
-        found.upstream.extend(upstream::compare(name, old, &now, locked.as_ref(), &selection));
+        found.upstream.extend(upstream::compare(name, old, &now, &locked, &selection));
     }
     let mut pins = now.pins();
     if !model.files.is_empty() {

@@ -19,6 +19,13 @@ pub(super) enum Upstream {
         /// The commit now.
         found: String,
     },
+    /// The locked commit is not at the source any more: nobody can fetch it from there again.
+    Gone {
+        /// The model.
+        model: Name,
+        /// The locked commit.
+        revision: String,
+    },
     /// A file has other bytes, or is gone, under the locked revision, which cannot change.
     Contradicted {
         /// The model.
@@ -40,10 +47,15 @@ impl Upstream {
         matches!(self, Self::Contradicted { .. })
     }
 
+    /// Whether the locked commit is gone.
+    pub(super) const fn is_gone(&self) -> bool {
+        matches!(self, Self::Gone { .. })
+    }
+
     /// The model that it is about.
     pub(super) const fn model(&self) -> &Name {
         match self {
-            Self::Moved { model, .. } | Self::Contradicted { model, .. } => model,
+            Self::Moved { model, .. } | Self::Gone { model, .. } | Self::Contradicted { model, .. } => model,
         }
     }
 
@@ -54,6 +66,10 @@ impl Upstream {
                 let (expected, found) = (safe_line(expected), safe_line(found));
                 format!("moved models.{model}: locked at {expected}, upstream is at {found}")
             }
+            Self::Gone { model, revision } => format!(
+                "gone models.{model}: its source has no commit {} any more: the lock is stale",
+                safe_line(revision)
+            ),
             Self::Contradicted { model, revision, path, expected, found } => format!(
                 "contradicted models.{model}.files.{}: revision {} cannot change, expected {expected}, found {found}",
                 safe_line(path.as_str()),
@@ -63,13 +79,23 @@ impl Upstream {
     }
 }
 
-/// Compares a locked model with what its source says now, and with what it says of the locked commit (`at_locked`; nothing
-/// where that is the commit of `now`).
+/// What a source says of the locked commit.
+#[derive(Debug)]
+pub(super) enum AtLocked {
+    /// It is the commit of now, or there is none.
+    Same,
+    /// These files.
+    Found(ResolvedModel),
+    /// It is not there any more.
+    Gone,
+}
+
+/// Compares a locked model with what its source says now, and with what it says of the locked commit.
 pub(super) fn compare(
     model: &Name,
     old: &LockedModel,
     now: &ResolvedModel,
-    at_locked: Option<&ResolvedModel>,
+    at_locked: &AtLocked,
     selection: &Selection,
 ) -> Vec<Upstream> {
     let pins: Vec<FilePin> = old
@@ -77,11 +103,19 @@ pub(super) fn compare(
         .iter()
         .map(|file| FilePin { path: file.path.clone(), size: file.size, sha256: file.sha256 })
         .collect();
-    let files = at_locked.unwrap_or(now).pins();
+    let files = match at_locked {
+        AtLocked::Same => now.pins(),
+        AtLocked::Found(found) => found.pins(),
+        // Nothing is said of its files.
+        AtLocked::Gone => pins.clone(),
+    };
     let found = drift(old.revision.as_deref(), &pins, &Now { head: now.revision.as_deref(), files: &files });
     let mut all = Vec::new();
     if let Some(moved) = found.moved {
         all.push(Upstream::Moved { model: model.clone(), expected: moved.from, found: moved.to });
+    }
+    if let (AtLocked::Gone, Some(revision)) = (at_locked, &old.revision) {
+        all.push(Upstream::Gone { model: model.clone(), revision: revision.clone() });
     }
     // Without revisions another file is something newer, which the comparison of the locks shows.
     let Some(revision) = old.revision.clone().filter(|_| found.is_pinned) else { return all };

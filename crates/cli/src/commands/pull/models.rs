@@ -1,12 +1,12 @@
 //! The models of a pull: those on this host are admitted as `deploy` does it, others are fetched first.
 
-use super::{Models, Pull};
+use super::{Models, Pull, not_in};
 use crate::error::CliError;
 use crate::findings;
 use crate::output::safe_line;
 use sovai_core::{FilePin, Name, Reporter};
 use sovai_manifest::Source;
-use sovai_sources::{FetchOptions, Job, Wanted, fetch};
+use sovai_sources::{FetchOptions, Job, SourceError, Wanted, fetch};
 use sovai_store::ModelArtifact;
 use sovai_verifier::VerifyError;
 use std::sync::Arc;
@@ -40,7 +40,8 @@ pub(super) fn pull(pull: &Pull<'_>, reporter: &dyn Reporter) -> Result<Models, C
         cancel: pull.options.cancel.clone(),
         ..FetchOptions::new(pull.options.threads)
     };
-    let fetched = pull.ctx.block_on(fetch(&jobs, pull.store, &options, reporter))??;
+    let fetched = pull.ctx.block_on(fetch(&jobs, pull.store, &options, reporter))?;
+    let fetched = fetched.map_err(|error| failed(pull, &remote, error))?;
     let mut files = fetched.files.into_iter();
     for (name, pins) in remote {
         models.fetched.insert(name.clone(), files.by_ref().take(pins.len()).collect());
@@ -51,6 +52,17 @@ pub(super) fn pull(pull: &Pull<'_>, reporter: &dyn Reporter) -> Result<Models, C
         }
     }
     Ok(models)
+}
+
+/// Why the files did not come; of a repository that lacks them, what is to be done about it.
+fn failed(pull: &Pull<'_>, remote: &[(&Name, &Vec<FilePin>)], error: SourceError) -> CliError {
+    let (Some(from), SourceError::Refused { reason, .. }) = (&pull.from, &error) else { return error.into() };
+    let lacking =
+        |(_, pins): &&(&Name, &Vec<FilePin>)| !pins.iter().all(|pin| pull.store.has_blob(&pin.sha256));
+    match remote.iter().find(lacking) {
+        Some((name, _)) => not_in(pull, &format!("model {name}"), from, reason),
+        None => error.into(),
+    }
 }
 
 /// Whether a model of a `file:` source that is not there is to come from the repository of `--from`.

@@ -8,7 +8,7 @@ use crate::output::safe_line;
 use serde::Serialize;
 use serde_json::Value;
 use sovai_core::{FilePin, Name, Sha256};
-use sovai_manifest::{ImagePin, Lock, MAX_BYTES, resolve};
+use sovai_manifest::{ImagePin, Lock, MAX_LOCK_BYTES, resolve};
 use sovai_store::{Artifact, Content, KeptRoot, Root, RootImage, RootKind, Store, StoreError, Wanted};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -190,6 +190,13 @@ impl Named {
         }
     }
 
+    /// The repository that a manifest was last pulled from, where that was not its sources.
+    pub(super) fn pulled_from(&self, manifest: &str) -> Option<&str> {
+        let root =
+            self.roots.iter().find(|looked| looked.kept.root.manifest.display().to_string() == manifest)?;
+        root.kept.root.from.as_deref()
+    }
+
     /// What a model or an image is called, for people.
     pub(super) fn called(&self, artifact: &Artifact) -> String {
         let (what, names) = match artifact.content {
@@ -229,7 +236,7 @@ fn state_of(root: &Root) -> RootState {
 }
 
 fn read_lock(path: &Path) -> Result<Lock, CliError> {
-    let bytes = read_bounded(path, MAX_BYTES, "lock")?;
+    let bytes = read_bounded(path, MAX_LOCK_BYTES, "lock")?;
     match Lock::parse(&bytes) {
         (Some(lock), _) => Ok(lock),
         (None, diagnostics) => Err(manifest::invalid("lock", path, &diagnostics, &bytes)),

@@ -66,7 +66,7 @@ pub(super) fn run(reading: &ReadingArgs, remove: bool, ctx: &Ctx) -> Result<Exit
         findings.push(json!({ "type": "record", "message": error.message(), "causes": error.causes() }));
     }
     let exit = if findings.is_empty() { Exit::Done } else { Exit::Mismatch };
-    let text = text(&report, named.as_ref(), unread.as_ref(), &removed);
+    let text = text(&report, named.as_ref(), unread.as_ref(), &removed, &ctx.settings.store_flag());
     let body = Body {
         action: "verify",
         store: store.root().display().to_string(),
@@ -132,6 +132,7 @@ fn text(
     named: Option<&Named>,
     unread: Option<&CliError>,
     removed: &BTreeSet<Sha256>,
+    store_flag: &str,
 ) -> String {
     let mut text = String::new();
     let (mut manifests, mut trees) = (BTreeSet::new(), false);
@@ -162,15 +163,19 @@ fn text(
     }
     let is_damaged = report.findings.iter().any(|it| it.is_damaged_blob() && !removed.contains(&it.digest()));
     if is_damaged {
-        text.push_str(&hint_line(
-            "`sovai store verify --remove-damaged` removes what is damaged; then pull again",
-        ));
+        text.push_str(&hint_line(&format!(
+            "`sovai store verify --remove-damaged{store_flag}` removes what is damaged; then pull again"
+        )));
     }
     for manifest in manifests {
-        text.push_str(&hint_line(&format!("sovai pull {manifest}")));
+        let from = named.and_then(|named| named.pulled_from(&manifest));
+        let from = from.map(|from| format!(" --from {}", safe_line(from))).unwrap_or_default();
+        text.push_str(&hint_line(&format!("sovai pull {}{from}{store_flag}", safe_line(&manifest))));
     }
     if trees {
-        text.push_str(&hint_line("the next `sovai deploy MANIFEST` of a model makes its tree anew"));
+        text.push_str(&hint_line(&format!(
+            "the next `sovai deploy MANIFEST{store_flag}` of a model makes its tree anew"
+        )));
     }
     text
 }

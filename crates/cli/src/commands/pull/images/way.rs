@@ -1,6 +1,7 @@
 //! Where each image of a pull is to come from, found out before anything long begins: a registry is asked for documents only.
 
 use super::{Pull, missing, other};
+use crate::commands::pull::not_in;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::output::safe_line;
@@ -206,17 +207,23 @@ impl Asked<'_> {
     ) -> Result<Way, CliError> {
         let net = pull.net(&format!("image {} is to come from {from}", safe_line(self.name)))?;
         let registry = net.registry(from)?;
+        let absent = |error: RegistryError| match error {
+            RegistryError::NotFound { .. } | RegistryError::Refused { .. } => {
+                not_in(pull, &format!("image {}", safe_line(self.name)), from, &error.to_string())
+            }
+            error => error.into(),
+        };
         if let Some(digest) = self.need_to_ask() {
             let at = from.at_digest(digest);
             let found = match registry.resolve_image(&at, platform).await {
-                Err(RegistryError::NotFound { .. }) => by_index(&registry, from, &digest, platform).await?,
-                found => found?,
+                Err(RegistryError::NotFound { .. }) => by_index(&registry, from, &digest, platform).await,
+                found => found,
             };
-            return self.checked(at, found);
+            return self.checked(at, found.map_err(absent)?);
         }
         let tag = crate::commands::push::image_tag(&self.known());
         let at = from.at_tag(&tag).map_err(|error| CliError::wrap(Exit::Internal, &error))?;
-        let found = registry.resolve_image(&at, platform).await?;
+        let found = registry.resolve_image(&at, platform).await.map_err(absent)?;
         self.checked(at, found)
     }
 
