@@ -70,7 +70,9 @@ pub(crate) fn run(args: &InitArgs, ctx: &Ctx) -> Result<Exit, CliError> {
     }
     let mut said = format!("written: {}\n", safe_line(&shown));
     let _ = writeln!(said, "next: read it, then `sovai lock {}`", safe_line(&shown));
-    for image in without_registry(&text, ctx) {
+    // The skeleton's image is made on this host.
+    let images = if body.model.is_some() { without_registry(&text, ctx) } else { BTreeSet::new() };
+    for image in images {
         said.push_str(&hint_line(&format!(
             "image {} names no registry: load it into the container engine, or say `sovai lock {} --registry HOST` (SOVAI_REGISTRY, `registry` in sovai.toml)",
             safe_line(&image),

@@ -108,8 +108,8 @@ fn a_prune_that_is_killed_leaves_a_store_that_the_next_one_completes() {
 
 /// Names that begin with a dot are temporary.
 fn entries(folder: &Path) -> usize {
-    let is_whole = |entry: &std::fs::DirEntry| !entry.file_name().to_string_lossy().starts_with('.');
-    let Ok(found) = std::fs::read_dir(folder) else { return 0 };
+    let is_whole = |entry: &fs_err::DirEntry| !entry.file_name().to_string_lossy().starts_with('.');
+    let Ok(found) = fs_err::read_dir(folder) else { return 0 };
     found.flatten().filter(is_whole).count()
 }
 
@@ -206,7 +206,7 @@ fn measured(env: &TestEnv, args: &[&str]) -> (Option<i32>, Duration, u64) {
     let status = format!("/proc/{}/status", child.id());
     let mut most = 0;
     loop {
-        let text = std::fs::read_to_string(&status).unwrap_or_default();
+        let text = fs_err::read_to_string(&status).unwrap_or_default();
         let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         let kib: Option<u64> = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
         most = most.max(kib.unwrap_or(0) << 10);
@@ -252,7 +252,7 @@ fn twenty_thousand_blobs_are_no_trouble() {
         let (code, took, most) = measured(&env, args);
         eprintln!("{args:?}: {took:?}, {} MiB", most >> 20);
         assert_eq!(code, Some(0), "{args:?}");
-        assert!(took < Duration::from_secs(60), "{args:?} took {took:?}");
+        assert!(took < Duration::from_mins(1), "{args:?} took {took:?}");
         assert!(most < MOST, "{args:?} took {} MiB", most >> 20);
     }
     assert_eq!(entries(&env.root().join("store/blobs/sha256")), half + 2);

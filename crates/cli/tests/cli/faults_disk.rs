@@ -8,6 +8,7 @@ const PULL: &str = "\"$1\" pull stack.yaml --model assistant";
 
 /// A shell script in a mount namespace, with the store's folder there; `$1` is the program. `None` where no such namespace can
 /// be made.
+#[expect(clippy::print_stderr, reason = "what was not tested is said")]
 fn in_mounts(env: &TestEnv, hub: &Hub, script: &str) -> Option<Ran> {
     fs_err::create_dir_all(env.root().join("store")).unwrap();
     let unshare = |script: &str| {

@@ -20,6 +20,7 @@ fn a_manifest_of_a_model_is_whole_and_valid() {
     --- stdout
     written: kimi.yaml
     next: read it, then `sovai lock kimi.yaml`
+    hint: image vllm/vllm-openai:v0.25.0 names no registry: load it into the container engine, or say `sovai lock kimi.yaml --registry HOST` (SOVAI_REGISTRY, `registry` in sovai.toml)
     --- stderr
     ");
     insta::assert_snapshot!("init_kimi", env.read("kimi.yaml"));
