@@ -70,7 +70,7 @@ fn work(args: &DeployArgs, ctx: &Ctx, recorder: &mut Recorder) -> Result<Exit, C
         recorder.images(pinned.manifest(), &blueprint);
         // What can be known now is said now, not after an hour of hashing.
         refuse_early(&judge, &pinned, Some(store.root()))?;
-        stored(&pinned, Some(&store))?;
+        stored(&pinned, &store)?;
         plan(&engine, &blueprint, Some(&folder)).await?;
         store.record_root(&hold, &pinned.root()?)?;
         drop(hold);
@@ -115,9 +115,13 @@ fn work(args: &DeployArgs, ctx: &Ctx, recorder: &mut Recorder) -> Result<Exit, C
 /// What was found wrong with models.
 pub(crate) type Found = BTreeMap<Name, Vec<Finding>>;
 
-/// Refuses models whose source is not on this host and whose bytes are not all in the store, if there is one: deploy never
-/// downloads.
-pub(crate) fn stored(pinned: &Pinned, store: Option<&Store>) -> Result<(), CliError> {
+/// Refuses models whose source is not on this host and whose bytes are not all in the store: deploy never downloads.
+pub(crate) fn stored(pinned: &Pinned, store: &Store) -> Result<(), CliError> {
+    stored_in(pinned, Some(store))
+}
+
+/// The same where there may be no store yet.
+pub(crate) fn stored_in(pinned: &Pinned, store: Option<&Store>) -> Result<(), CliError> {
     let has = |pin: &FilePin| store.is_some_and(|store| store.has_blob(&pin.sha256));
     let lacking = |(name, pins): &(&Name, &Vec<FilePin>)| pinned.is_remote(name) && !pins.iter().all(has);
     match pinned.resolved.models.iter().find(lacking) {

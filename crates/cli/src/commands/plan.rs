@@ -1,7 +1,7 @@
 //! `sovai plan`: what `deploy` would do, and why. Changes nothing.
 
 use crate::args::PlanArgs;
-use crate::commands::deploy::stored;
+use crate::commands::deploy::stored_in;
 use crate::ctx::Ctx;
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -48,7 +48,7 @@ pub(crate) fn run(args: &PlanArgs, ctx: &Ctx) -> Result<Exit, CliError> {
     let folder = opened.as_ref().map(|store| store.stack(pinned.name()));
     let policy = PolicyFile::of(Some(&pinned.file), None, ctx.out)?;
     refuse_early(&Judge::new(opened.as_ref(), Some(policy))?, &pinned, Some(store))?;
-    stored(&pinned, opened.as_ref())?;
+    stored_in(&pinned, opened.as_ref())?;
     let plan = ctx.block_on(async {
         let engine = Docker::connect(Some(&ctx.settings.host)).await?;
         let host = Host::look(&engine).await?;

@@ -10,7 +10,7 @@ use sovai_deployer::docker::Docker;
 use sovai_deployer::engine::ContainerEngine as _;
 use sovai_http::Retry;
 use sovai_manifest::{Image, ImagePin, ImageSource, LockedImage, ResolvedImage};
-use sovai_registry::{ImageManifests, Registry, RegistryError};
+use sovai_registry::{ImageManifests, RegistryError};
 use sovai_store::StoredImage;
 use std::collections::BTreeMap;
 
@@ -207,16 +207,28 @@ impl Asked<'_> {
     ) -> Result<Way, CliError> {
         let net = pull.net(&format!("image {} is to come from {from}", safe_line(self.name)))?;
         let registry = net.registry(from)?;
+        let what = format!("image {}", safe_line(self.name));
         let absent = |error: RegistryError| match error {
             RegistryError::NotFound { .. } | RegistryError::Refused { .. } => {
-                not_in(pull, &format!("image {}", safe_line(self.name)), from, &error.to_string())
+                not_in(pull, &what, from, &error.to_string())
             }
             error => error.into(),
         };
         if let Some(digest) = self.need_to_ask() {
             let at = from.at_digest(digest);
             let found = match registry.resolve_image(&at, platform).await {
-                Err(RegistryError::NotFound { .. }) => by_index(&registry, from, &digest, platform).await,
+                Err(RegistryError::NotFound { .. }) => {
+                    // By the index that `push` put there as it is.
+                    match registry.resolve_pushed_index(from, &digest, platform).await {
+                        Err(RegistryError::NotFound { .. }) => {
+                            let why = format!(
+                                "it has neither a manifest {digest} nor what belongs to an index of that digest for {platform}"
+                            );
+                            return Err(not_in(pull, &what, from, &why));
+                        }
+                        found => found,
+                    }
+                }
                 found => found,
             };
             return self.checked(at, found.map_err(absent)?);
@@ -245,26 +257,4 @@ impl Asked<'_> {
 fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
-}
-
-/// By the index that `push` put there as it is.
-async fn by_index(
-    registry: &Registry,
-    from: &Reference,
-    digest: &Sha256,
-    platform: &Platform,
-) -> Result<ImageManifests, CliError> {
-    match registry.resolve_pushed_index(from, digest, platform).await {
-        Err(RegistryError::NotFound { what }) => Err(CliError::new(
-            Exit::Unreachable,
-            format!("`{}` is not there, or not visible without credentials", safe_line(&what)),
-        )
-        .hint(format!(
-            "the repository has neither a manifest {digest} nor what belongs to an index of that digest"
-        ))
-        .hint(format!(
-            "bring it there from a store that has it for {platform}: sovai push MANIFEST oci://{from}"
-        ))),
-        found => Ok(found?),
-    }
 }
