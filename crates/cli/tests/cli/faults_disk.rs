@@ -47,7 +47,7 @@ fn a_disk_that_is_too_small_is_told_before_the_first_byte() {
     let script = format!("mount -t tmpfs -o size=24m,mode=700 tmpfs ../store; {PULL}");
     let Some(ran) = in_mounts(&env, &hub, &script) else { return };
     assert_eq!(ran.code, 7, "{ran}");
-    assert!(ran.stderr.contains("bytes are needed") && ran.stderr.contains("--store DIR"), "{ran}");
+    assert!(ran.stderr.contains("MiB of free space and has") && ran.stderr.contains("--store DIR"), "{ran}");
     assert_eq!(hub.bytes_sent(), 0);
 }
 
