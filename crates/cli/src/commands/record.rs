@@ -14,9 +14,10 @@ use crate::output::safe_line;
 use crate::policy::PolicyFile;
 use crate::stack::Pinned;
 use serde_json::Value;
+use sovai_bundle::Index;
 use sovai_core::{FilePin, Name, Sha256};
 use sovai_deployer::Blueprint;
-use sovai_evidence::run::{GatewayRun, ImageRun, ModelRun, PolicyRef, Run, ServiceRun};
+use sovai_evidence::run::{BundleRun, GatewayRun, ImageRun, ModelRun, PolicyRef, Run, ServiceRun};
 use sovai_evidence::{Log, site_key};
 use sovai_manifest::{Auth, ImagePin, LockedModel, MAX_LOCK_BYTES, Manifest};
 use sovai_store::{Store, model_manifest};
@@ -43,6 +44,25 @@ impl Recorder {
     /// From here on the run is recorded, in the log of this store.
     pub(crate) fn begin(&mut self, store: &Store) {
         self.store = Some(store.clone());
+    }
+
+    /// The same for a command that needs no store: where there is none, or another's, nothing is recorded.
+    pub(crate) fn begin_where_there(&mut self, ctx: &Ctx) {
+        self.store = ctx.settings.store.as_deref().and_then(|path| Store::look(path).ok().flatten());
+    }
+
+    /// The run is about this bundle; `signers` are the keys whose signatures over its index hold.
+    pub(crate) fn bundle(&mut self, index: &Index, digest: &Sha256, signers: Vec<String>) {
+        self.run.stack = Some(index.stack.to_string());
+        self.run.bundle = Some(BundleRun {
+            sequence: index.sequence,
+            index: digest.to_string(),
+            volumes: Some(index.volumes.len() as u64),
+            parity: Some(index.parity.as_ref().map_or(0, |parity| parity.volumes.len() as u64)),
+            bytes: Some(index.items.iter().fold(0, |sum: u64, item| sum.saturating_add(item.size))),
+            signers,
+            ..BundleRun::default()
+        });
     }
 
     /// The run is about this manifest.

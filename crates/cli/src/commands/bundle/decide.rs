@@ -4,6 +4,7 @@ use super::signers;
 use super::verify::{self, Checked};
 use super::{open, page};
 use crate::args::DecisionArgs;
+use crate::commands::record::Recorder;
 use crate::commands::trust::{now, place};
 use crate::ctx::Ctx;
 use crate::error::CliError;
@@ -48,6 +49,16 @@ struct Body<'a> {
 
 /// Runs the command.
 pub(super) fn run(args: &DecisionArgs, ruling: Ruling, ctx: &Ctx) -> Result<Exit, CliError> {
+    let mut recorder = Recorder::new(match ruling {
+        Ruling::Approved => "bundle-approve",
+        Ruling::Rejected => "bundle-reject",
+    });
+    let result = work(args, ruling, ctx, &mut recorder);
+    recorder.finish(&result, ctx);
+    result
+}
+
+fn work(args: &DecisionArgs, ruling: Ruling, ctx: &Ctx, recorder: &mut Recorder) -> Result<Exit, CliError> {
     let reason = args.reason.trim();
     if reason.is_empty() || reason.len() > MAX_REASON {
         let what = format!("--reason has {} bytes; expected 1 to {MAX_REASON}", reason.len());
@@ -61,7 +72,10 @@ pub(super) fn run(args: &DecisionArgs, ruling: Ruling, ctx: &Ctx) -> Result<Exit
         is_free(out, "decision", |bytes| sovai_signing::dsse::Envelope::parse(bytes).is_ok())?;
     }
     let set = open(&args.volumes)?;
+    recorder.begin_where_there(ctx);
+    recorder.bundle(set.index(), &set.digest(), Vec::new());
     let checked = verify::check(&set, args.threads, ctx)?;
+    recorder.bundle(set.index(), &set.digest(), checked.signers.key_ids());
     if ruling == Ruling::Approved {
         may_pass(&set, &checked, args.incomplete)?;
     }
@@ -74,6 +88,12 @@ pub(super) fn run(args: &DecisionArgs, ruling: Ruling, ctx: &Ctx) -> Result<Exit
     };
     let bytes = decision.sign(set.index(), set.digest(), &key).to_json().into_bytes();
     let written = write(args, &set, &decision, &key, &bytes)?;
+    recorder.run.about("decision", &digest(&bytes));
+    if let Some(bundle) = &mut recorder.run.bundle {
+        bundle.decision = Some(ruling.to_string());
+        bundle.reason = Some(reason.to_owned());
+    }
+    recorder.found(&checked.findings());
     let trust = signers::trust(ctx)?;
     if let Some(path) = &args.page {
         let page = page::render(&page::Facts {

@@ -3,6 +3,7 @@
 use super::signers::{self, Signers, State};
 use super::{RESULT, grouped, label, listed, open};
 use crate::args::VolumesArgs;
+use crate::commands::record::Recorder;
 use crate::ctx::Ctx;
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -108,8 +109,24 @@ pub(in crate::commands) fn run(
     threads: Option<NonZeroUsize>,
     ctx: &Ctx,
 ) -> Result<Exit, CliError> {
+    let mut recorder = Recorder::new("bundle-verify");
+    let result = work(volumes, threads, ctx, &mut recorder);
+    recorder.finish(&result, ctx);
+    result
+}
+
+fn work(
+    volumes: &VolumesArgs,
+    threads: Option<NonZeroUsize>,
+    ctx: &Ctx,
+    recorder: &mut Recorder,
+) -> Result<Exit, CliError> {
     let set = open(volumes)?;
+    recorder.begin_where_there(ctx);
+    recorder.bundle(set.index(), &set.digest(), Vec::new());
     let checked = check(&set, threads, ctx)?;
+    recorder.bundle(set.index(), &set.digest(), checked.signers.key_ids());
+    recorder.found(&checked.findings());
     let exit = checked.exit();
     let index = set.index();
     let body = Body {
