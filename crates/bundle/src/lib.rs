@@ -14,6 +14,7 @@ mod contents;
 pub mod create;
 mod decision;
 pub mod delta;
+pub mod import;
 mod index;
 mod media;
 pub mod parity;

@@ -4,6 +4,7 @@ mod bundle;
 mod create;
 mod deploy;
 mod from;
+mod import;
 mod net;
 mod trust;
 

@@ -21,16 +21,17 @@ use crate::facts::{self, Pinned};
 use crate::manifest::ManifestFile;
 use crate::policy::PolicyFile;
 use sovai_core::{FilePin, Name, RelPath, Reporter, Sha256, TrustLevel};
-use sovai_manifest::{LockedModel, Role as PolicyRole};
+use sovai_manifest::{LockedModel, Policy, Role as PolicyRole, RoleRules};
 use sovai_policy::{Facts, Judgement, ModelFacts, RemainderFact, RevocationFact, Subject, TrustFact};
+use sovai_signing::KeyId;
 use sovai_signing::oms::Compat;
 use sovai_store::{Store, model_manifest};
 use sovai_trust::{
-    Basis, Certified, DEFAULT_SOURCES, Demand, GitBlob, Level, LevelInput, Role, SignedBy, TrustStore,
-    Witnesses,
+    Basis, Certified, DEFAULT_SOURCES, Demand, GitBlob, Level, LevelInput, Quorum, Role, SignedBy,
+    TrustStore, Uncounted, Why, Witnesses,
 };
 use sovai_verifier::{Examination, Options, Remainder};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -138,18 +139,7 @@ impl Judge {
             let rules = &file.policy.trust;
             judge.sources = rules.corroboration;
             judge.certificates = CertificateTrust::of_policy(file)?;
-            judge.demands = rules
-                .roles
-                .iter()
-                .map(|(role, rules)| Demand {
-                    role: trust_role(*role),
-                    keys: rules
-                        .keys
-                        .as_ref()
-                        .map(|keys| keys.iter().copied().map(sovai_signing::KeyId).collect()),
-                    threshold: rules.threshold.unwrap_or(1),
-                })
-                .collect();
+            judge.demands = demands(&file.policy);
         }
         Ok(judge)
     }
@@ -318,6 +308,40 @@ fn revocations(level: &Level) -> RevocationFact {
         None => RevocationFact::NoList,
         Some(known) => RevocationFact::Days(u32::try_from(known.age / 86_400).unwrap_or(u32::MAX)),
     }
+}
+
+/// What a policy asks of roles.
+fn demands(policy: &Policy) -> Vec<Demand> {
+    let demand = |(role, rules): (&PolicyRole, &RoleRules)| Demand {
+        role: trust_role(*role),
+        keys: rules.keys.as_ref().map(|keys| keys.iter().copied().map(KeyId).collect()),
+        threshold: rules.threshold.unwrap_or(1),
+    };
+    policy.trust.roles.iter().map(demand).collect()
+}
+
+/// Who of `signers` counts for a role, by the store and by the policy, and how many of them are needed.
+pub(crate) fn quorum(
+    trust: &TrustStore,
+    policy: &Policy,
+    role: Role,
+    signers: &BTreeSet<KeyId>,
+    system: u64,
+) -> Quorum {
+    let mut quorum = trust.quorum(role, None, signers, system);
+    for demand in demands(policy).into_iter().filter(|demand| demand.role == role) {
+        quorum.needed = quorum.needed.max(demand.threshold);
+        let Some(keys) = demand.keys else { continue };
+        let counted = std::mem::take(&mut quorum.counted);
+        for key in counted {
+            if keys.contains(&key) {
+                quorum.counted.push(key);
+            } else {
+                quorum.uncounted.push(Uncounted { key, why: Why::Policy });
+            }
+        }
+    }
+    quorum
 }
 
 /// The store's word for a role of a policy.

@@ -30,7 +30,14 @@ pub(crate) fn reporter(mode: ProgressMode, talk: Talk) -> Box<dyn Reporter> {
 fn counts_bytes(step: Step) -> bool {
     matches!(
         step,
-        Step::Lock | Step::Pull | Step::Push | Step::Verify | Step::Store | Step::LoadImage | Step::Bundle
+        Step::Lock
+            | Step::Pull
+            | Step::Push
+            | Step::Import
+            | Step::Verify
+            | Step::Store
+            | Step::LoadImage
+            | Step::Bundle
     )
 }
 
@@ -40,6 +47,7 @@ fn words(step: Step) -> &'static str {
         Step::Lock => "hashing",
         Step::Pull => "pulling",
         Step::Push => "pushing",
+        Step::Import => "bringing in",
         Step::Verify => "verifying",
         Step::Store => "storing",
         Step::Preflight => "checking the host",

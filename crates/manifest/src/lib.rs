@@ -30,9 +30,10 @@ pub use model::{
     Manifest, Model, Parallelism, Resources, Secret, Service, Source, Tls, Wanted,
 };
 pub use policy::{
-    BUILT_IN_POLICY, CertificateRules, ClaimRule, DistilledRule, FORMAT_WORDS, FormatRules, LicenseRules,
-    LineageRules, OriginRules, Patterns, Policy, Reaction, RemainderRule, RemoteCode, RevocationRules, Role,
-    RoleRules, Templates, TrustRules, UsageRules, parse_policy,
+    ApprovalRule, BUILT_IN_POLICY, BundleRules, CertificateRules, ClaimRule, DistilledRule, FORMAT_WORDS,
+    FormatRules, LicenseRules, LineageRules, OriginRules, Patterns, Policy, Reaction, RemainderRule,
+    RemoteCode, RevocationRules, Role, RoleRules, RollbackRule, Templates, TrustRules, UsageRules,
+    parse_policy,
 };
 pub use reference::{fields_markdown, policy_fields_markdown, rules_markdown};
 pub use render::{Color, render};

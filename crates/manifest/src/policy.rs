@@ -85,6 +85,8 @@ pub struct Policy {
     pub templates: Templates,
     /// `spec.remainder`.
     pub remainder: RemainderRule,
+    /// `spec.bundle`.
+    pub bundle: BundleRules,
     /// Where each key stands in the file.
     #[serde(skip)]
     lines: Lines,
@@ -322,6 +324,36 @@ pub enum RemainderRule {
     Refuse,
     /// They are listed.
     Report,
+}
+
+/// Which bundles may be brought in. How many must have signed is said in [`TrustRules::roles`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BundleRules {
+    /// Whether somebody at the border must have let it pass.
+    pub approval: ApprovalRule,
+    /// A bundle that is older than the newest one of its stack that was brought in.
+    pub rollback: RollbackRule,
+}
+
+/// Whether somebody at the border must have let a bundle pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ApprovalRule {
+    /// It need not be there.
+    Optional,
+    /// As many keys of the role `border` as the store asks for.
+    Required,
+}
+
+/// What follows when a bundle is older than the newest one of its stack that was brought in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RollbackRule {
+    /// It is taken.
+    Allow,
+    /// It is refused.
+    Refuse,
 }
 
 impl Policy {

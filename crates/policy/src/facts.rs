@@ -24,6 +24,8 @@ pub enum Subject {
     Folder(String),
     /// An image, as the manifest names it.
     Image(String),
+    /// A bundle: `STACK-SEQUENCE`.
+    Bundle(String),
 }
 
 impl std::fmt::Display for Subject {
@@ -32,6 +34,7 @@ impl std::fmt::Display for Subject {
             Self::Model(name) => write!(f, "model {name}"),
             Self::Folder(path) => f.write_str(path),
             Self::Image(name) => write!(f, "image {name}"),
+            Self::Bundle(name) => write!(f, "bundle {name}"),
         }
     }
 }
@@ -197,4 +200,41 @@ pub struct RemainderFact {
 pub struct ImageFact {
     /// As the manifest names it, without digest.
     pub name: String,
+}
+
+/// What is known of a bundle that is to be brought in, besides what is in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BundleFact {
+    /// The stack.
+    pub stack: String,
+    /// Its number.
+    pub sequence: u64,
+    /// Digest of its index.
+    pub digest: Sha256,
+    /// Who signed it.
+    pub signed: VoteFact,
+    /// Who let it pass at the border.
+    pub approved: VoteFact,
+    /// Who held it back there: sentences.
+    pub rejected: Vec<String>,
+    /// The newest bundle of the stack that was brought in: its number, and the digest of its index.
+    pub installed: Option<(u64, Sha256)>,
+}
+
+/// How many different keys of a role spoke, and why others do not count.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct VoteFact {
+    /// Keys that count.
+    pub counted: u32,
+    /// Keys that are needed.
+    pub needed: u32,
+    /// Keys that do not count, each with the reason.
+    pub uncounted: Vec<String>,
+}
+
+impl VoteFact {
+    /// Whether enough keys spoke.
+    pub const fn is_enough(&self) -> bool {
+        self.counted >= self.needed
+    }
 }

@@ -1,8 +1,11 @@
 //! The rules: a policy and facts in, decisions out.
 
+mod bundle;
 mod content;
 mod license;
 mod origin;
+
+pub use bundle::judge_bundle;
 
 use crate::{Allowed, Decision, Facts, Judgement, Severity, Subject};
 use sovai_manifest::{Policy, Reaction};

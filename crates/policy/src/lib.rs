@@ -14,8 +14,8 @@ mod rules;
 
 pub use decision::{Allowed, Decision, Judgement, Severity};
 pub use facts::{
-    CodeFact, Facts, FileFact, ImageFact, LicenseFact, ModelFacts, ProblemFact, RemainderFact,
-    RevocationFact, Subject, TemplateFact, TrustFact, UnseenFact,
+    BundleFact, CodeFact, Facts, FileFact, ImageFact, LicenseFact, ModelFacts, ProblemFact, RemainderFact,
+    RevocationFact, Subject, TemplateFact, TrustFact, UnseenFact, VoteFact,
 };
-pub use judge::{MAX_LISTED, evaluate, judge};
+pub use judge::{MAX_LISTED, evaluate, judge, judge_bundle};
 pub use rules::{Rule, explain, rules, rules_markdown};

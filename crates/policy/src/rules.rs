@@ -40,7 +40,7 @@ pub fn rules_markdown() -> String {
     out
 }
 
-static RULES: [Rule; 22] = [
+static RULES: [Rule; 25] = [
     Rule {
         code: "SOV1001",
         title: "The trust level is high enough",
@@ -194,5 +194,26 @@ static RULES: [Rule; 22] = [
         explanation: "Where the bytes are not on this host, only what the manifest declares can be judged; formats, code, templates and licence texts are unknown. Links, special files and what cannot be read are never looked at, so that they are refused.",
         fix: "Bring the files here, and judge again.",
         source: "",
+    },
+    Rule {
+        code: "SOV1100",
+        title: "Enough keys signed the bundle",
+        explanation: "Whoever brings a bundle in takes all that is in it. Different keys of the role `bundle` are counted, as many as the store asks for, or the policy where it asks for more.",
+        fix: "Trust the signer's key, if that is right: `sovai trust add FILE.pub --role bundle`; or have the bundle signed by another one too.",
+        source: "`trust.roles.bundle`",
+    },
+    Rule {
+        code: "SOV1101",
+        title: "The border let the bundle pass",
+        explanation: "A decision by a key of the role `border` speaks of one bundle. One that holds it back counts always, one that lets it pass where the policy asks for it.",
+        fix: "Take the bundle to whoever decides at the border: `sovai bundle approve`.",
+        source: "`bundle.approval`, `trust.roles.border`",
+    },
+    Rule {
+        code: "SOV1102",
+        title: "The bundle is not older than the one that is here",
+        explanation: "An old bundle is signed as well as a new one, with the weaknesses that the new one mends.",
+        fix: "Ask for the newest bundle; or write `rollback: allow`, if going back is what is wanted.",
+        source: "`bundle.rollback`",
     },
 ];

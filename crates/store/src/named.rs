@@ -15,6 +15,10 @@ use std::path::Path;
 const MAX_DEPTH: usize = 4;
 /// How deep below a stack's folder records are looked for.
 const MAX_FOLDERS: usize = 3;
+/// Folder of a stack's bundles. In each only the index counts: the other files are as somebody else wrote them.
+const BUNDLES: &str = "bundles";
+/// The index of a bundle.
+const BUNDLE_INDEX: &str = "bundle.json";
 
 /// What an entry of the index is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -182,7 +186,11 @@ impl Store {
         let mut named = BTreeMap::new();
         for stack in self.stacks()? {
             let folder = self.stack(&stack).path().to_owned();
-            records(&folder, MAX_FOLDERS, &mut |value| collect(value, stack.as_str(), &mut named))?;
+            let mut found = |value: &Value| collect(value, stack.as_str(), &mut named);
+            records(&folder, MAX_FOLDERS, &mut found)?;
+            for bundle in self.stack(&stack).list(BUNDLES)? {
+                record(&folder.join(BUNDLES).join(bundle).join(BUNDLE_INDEX), &mut found)?;
+            }
         }
         Ok(named)
     }
@@ -219,17 +227,31 @@ fn records(folder: &Path, depth: usize, found: &mut impl FnMut(&Value)) -> Resul
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
             kind => kind.context("look at", &path)?,
         };
-        if kind.is_dir() && depth > 0 {
+        let is_bundles = depth == MAX_FOLDERS && entry.file_name() == BUNDLES;
+        if kind.is_dir() && depth > 0 && !is_bundles {
             records(&path, depth - 1, found)?;
         } else if kind.is_file() && path.extension().is_some_and(|end| end == "json") {
-            let Some(bytes) = read_bounded(&path, MAX_JSON)? else { continue };
-            match serde_json::from_slice(&bytes) {
-                Ok(value) => found(&value),
-                Err(error) => return Err(StoreError::Corrupt { path, reason: error.to_string() }),
-            }
+            record(&path, found)?;
         }
     }
     Ok(())
+}
+
+/// One record; fine when it is not there.
+fn record(path: &Path, found: &mut impl FnMut(&Value)) -> Result<(), StoreError> {
+    let bytes = match read_bounded(path, MAX_JSON) {
+        // A file where a folder of a bundle should be.
+        Err(StoreError::NotAFolder { .. }) => None,
+        read => read?,
+    };
+    let Some(bytes) = bytes else { return Ok(()) };
+    match serde_json::from_slice(&bytes) {
+        Ok(value) => {
+            found(&value);
+            Ok(())
+        }
+        Err(error) => Err(StoreError::Corrupt { path: path.to_owned(), reason: error.to_string() }),
+    }
 }
 
 fn collect(value: &Value, stack: &str, named: &mut BTreeMap<Sha256, BTreeSet<String>>) {

@@ -14,6 +14,7 @@ use rustix::io::Errno;
 use sovai_core::Sha256;
 use std::fs::File;
 use std::io::{self, IoSlice, Write as _};
+use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -122,12 +123,19 @@ impl Store {
 
     /// How many bytes of a blob are in its partial file, by its journal. Touches nothing, and asks for no lock.
     pub fn partial_bytes(&self, digest: &Sha256, size: u64) -> u64 {
+        self.partial_have(digest, size).total()
+    }
+
+    /// Which bytes of a blob are in its partial file, as [`Self::partial_bytes`] counts them.
+    pub fn partial_have(&self, digest: &Sha256, size: u64) -> Ranges {
         let path = self.partials().join(digest.hex());
-        let Ok(Some(text)) = layout::read_bounded(&journal_of(&path), journal::MAX_BYTES) else { return 0 };
-        let Some(mut journal) = Journal::read(&text, digest, size, boot_id().as_deref()) else { return 0 };
+        let read = layout::read_bounded(&journal_of(&path), journal::MAX_BYTES);
+        let Ok(Some(text)) = read else { return Ranges::new() };
+        let journal = Journal::read(&text, digest, size, boot_id().as_deref());
+        let mut have = journal.map(|journal| journal.have).unwrap_or_default();
         let length = fs_err::symlink_metadata(&path).map_or(0, |meta| meta.len());
-        journal.have.remove(&(length..u64::MAX));
-        journal.have.total()
+        have.remove(&(length..u64::MAX));
+        have
     }
 
     /// The partial files, sorted by digest.
@@ -229,6 +237,40 @@ impl Partial {
         let new = state.have.insert(at..end);
         self.note(&mut state, &record('w', &(at..end)))?;
         Ok(new)
+    }
+
+    /// Writes bytes at their place and notes nothing: they count when [`Partial::note_range`] says so. For who learns only
+    /// afterwards whether they were right.
+    pub fn place(&self, at: u64, bytes: &[u8]) -> Result<(), StoreError> {
+        if at.checked_add(bytes.len() as u64).is_none_or(|end| end > self.size) {
+            let error = io::Error::new(io::ErrorKind::InvalidInput, "beyond the end of the file");
+            return Err(StoreError::io("write", &self.path, error));
+        }
+        write_at(&self.file, at, &[bytes]).context("write", &self.path)
+    }
+
+    /// Notes that bytes are there, which [`Partial::place`] wrote. Gives how many are new.
+    pub fn note_range(&self, range: Range<u64>) -> Result<u64, StoreError> {
+        let mut state = self.state();
+        let new = state.have.insert(range.clone());
+        self.note(&mut state, &record('w', &range))?;
+        Ok(new)
+    }
+
+    /// Takes back that bytes are there: they will be written again, and may turn out wrong.
+    pub fn forget_range(&self, range: &Range<u64>) -> Result<(), StoreError> {
+        let mut state = self.state();
+        if state.have.gaps(range.clone()) == Ranges::of(range.clone()) {
+            return Ok(());
+        }
+        state.have.remove(range);
+        state.synced.remove(range);
+        self.renew(&mut state)
+    }
+
+    /// The file of bytes, to look at its state.
+    pub const fn file(&self) -> &File {
+        &self.file
     }
 
     /// Reads bytes back that are there.

@@ -60,6 +60,31 @@ impl StackDir {
         atomic::write(&path, &bytes, 0o600)
     }
 
+    /// Writes a file as it is in one step. `name` may have folders in it. One that has these bytes already is left alone.
+    pub fn put(&self, name: &str, bytes: &[u8], mode: u32) -> Result<PathBuf, StoreError> {
+        let path = self.file(name)?;
+        self.folder_of(name)?;
+        if read_bounded(&path, bytes.len() as u64).ok().flatten().as_deref() != Some(bytes) {
+            atomic::write(&path, bytes, mode)?;
+        }
+        Ok(path)
+    }
+
+    /// Reads a file of at most `limit` bytes as it is; nothing when it is not there.
+    pub fn get(&self, name: &str, limit: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        read_bounded(&self.file(name)?, limit)
+    }
+
+    /// Gives a folder another name, in one step. What has that name goes first.
+    pub fn rename(&self, from: &str, to: &str) -> Result<PathBuf, StoreError> {
+        let (from, target) = (self.file(from)?, self.file(to)?);
+        self.folder_of(to)?;
+        temp::remove_any(&target)?;
+        rustix::fs::rename(&from, &target).context("rename into place", &target)?;
+        temp::sync_parent(&target)?;
+        Ok(target)
+    }
+
     /// Removes a file or a published folder; fine when it is not there.
     pub fn remove(&self, name: &str) -> Result<(), StoreError> {
         let path = self.file(name)?;

@@ -4,16 +4,19 @@ use crate::Options;
 use crate::compare::{checked, largest_first};
 use crate::error::VerifyError;
 use crate::hash::{Outcome, Progress, Reading, hash, pool};
-use crate::identity::Identity;
+use crate::identity::{FsId, Identity};
 use crate::receipts::BlobReceipts;
 use rustix::fs::{Mode, OFlags};
+use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
+use sha2::digest::common::hazmat::SerializableState as _;
 use sovai_core::{FilePin, Reporter, Sha256};
 use sovai_store::{Store, StoreError};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
-use std::time::Duration;
+use std::os::fd::AsFd;
+use std::time::{Duration, SystemTime};
 
 /// Hashes a file's bytes in their order, while they arrive.
 #[derive(Clone, Default)]
@@ -39,9 +42,45 @@ impl Hasher {
         self.bytes
     }
 
+    /// What is needed to go on in another run: how far it came, and the state of the file that holds those bytes, which nobody
+    /// may write meanwhile. Nothing where the file system cannot vouch for its files.
+    pub fn save(&self, file: impl AsFd) -> Option<SavedHasher> {
+        let fs = FsId::of(&file)?;
+        let look = || Some(Identity::new(fs, &rustix::fs::fstat(&file).ok()?));
+        // A change within the same tick of the clock would not show.
+        crate::identity::settle(look().iter());
+        let state = look().filter(|state| state.is_settled(SystemTime::now()))?;
+        Some(SavedHasher { bytes: self.bytes, inner: self.inner.serialize().to_vec(), state })
+    }
+
+    /// Goes on from where [`Self::save`] was; nothing when the file is not in the state that it had then.
+    pub fn resume(saved: &SavedHasher, file: impl AsFd) -> Option<Self> {
+        let state = Identity::new(FsId::of(&file)?, &rustix::fs::fstat(&file).ok()?);
+        let inner = sha2::Sha256::deserialize(&saved.inner.as_slice().try_into().ok()?).ok()?;
+        (state == saved.state).then_some(Self { inner, bytes: saved.bytes })
+    }
+
     /// The digest of all bytes.
     pub fn finish(self) -> Hashed {
         Hashed { sha256: Sha256::from_bytes(self.inner.finalize().into()), bytes: self.bytes }
+    }
+}
+
+/// A [`Hasher`] between two runs, bound to the state of the file that it read, as a receipt is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SavedHasher {
+    /// How many bytes it took.
+    bytes: u64,
+    /// The state of the hash function.
+    inner: Vec<u8>,
+    state: Identity,
+}
+
+impl SavedHasher {
+    /// How many bytes it took.
+    pub const fn bytes(&self) -> u64 {
+        self.bytes
     }
 }
 

@@ -37,7 +37,7 @@ mod walk;
 mod whole;
 
 pub use admit::{Admission, Receipt, admit, admit_stored};
-pub use arrival::{Arrival, Hashed, Hasher, Stored, check_stored, record_arrivals};
+pub use arrival::{Arrival, Hashed, Hasher, SavedHasher, Stored, check_stored, record_arrivals};
 pub use error::VerifyError;
 pub use examine::{
     CARD, Examination, FileFact, FormatFinding, LicenseText, Scope, TensorsError, Weights, examine,

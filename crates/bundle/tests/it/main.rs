@@ -5,6 +5,7 @@
 mod common;
 mod create;
 mod decision;
+mod import;
 mod repair;
 mod request;
 mod set;

@@ -4,6 +4,7 @@ mod base;
 mod create;
 mod decide;
 mod gather;
+mod import;
 pub(super) mod inspect;
 mod page;
 mod sign;
@@ -28,9 +29,11 @@ pub(crate) fn run(args: &BundleArgs, ctx: &Ctx) -> Result<Exit, CliError> {
         BundleCommand::Approve(args) => decide::run(args, Ruling::Approved, ctx),
         BundleCommand::Reject(args) => decide::run(args, Ruling::Rejected, ctx),
         BundleCommand::Create(args) => create::run(args, ctx),
-        BundleCommand::Import { .. } | BundleCommand::Repair { .. } | BundleCommand::Request { .. } => {
-            Err(not_built())
+        BundleCommand::Import { volumes, policy, out, abort, threads } => {
+            let (policy, out) = (policy.as_deref(), out.as_deref());
+            import::run(&import::Wish { volumes, policy, out, abort: *abort, threads: *threads }, ctx)
         }
+        BundleCommand::Repair { .. } | BundleCommand::Request { .. } => Err(not_built()),
     }
 }
 

@@ -11,6 +11,9 @@ use crate::args::{ReadingArgs, StoreArgs, StoreCommand};
 use crate::ctx::Ctx;
 use crate::error::CliError;
 use crate::exit::Exit;
+use sovai_core::Sha256;
+use sovai_store::Store;
+use std::collections::BTreeSet;
 
 /// Runs the command.
 pub(crate) fn run(args: &StoreArgs, ctx: &Ctx) -> Result<Exit, CliError> {
@@ -26,5 +29,14 @@ pub(crate) fn run(args: &StoreArgs, ctx: &Ctx) -> Result<Exit, CliError> {
         }
         StoreCommand::ExportList { out } => export_list::run(out, ctx),
         StoreCommand::Path { name } => path::run(name, ctx),
+    }
+}
+
+/// Blobs that belong to something that a manifest, a record of a stack or a bundle names.
+pub(super) fn kept_blobs(store: &Store) -> Result<BTreeSet<Sha256>, CliError> {
+    let mut named = named::look(store, &[])?;
+    match named.broken.take() {
+        Some(broken) => Err(broken),
+        None => Ok(store.mark(&named.wanted).map_err(named::unmarked)?.kept),
     }
 }

@@ -2,9 +2,9 @@
 
 use super::lines::Lines;
 use super::{
-    CertificateRules, ClaimRule, DistilledRule, FormatRules, LicenseRules, LineageRules, OriginRules,
-    Patterns, Policy, Reaction, RemainderRule, RemoteCode, RevocationRules, Role, RoleRules, Templates,
-    TrustRules, UsageRules,
+    ApprovalRule, BundleRules, CertificateRules, ClaimRule, DistilledRule, FormatRules, LicenseRules,
+    LineageRules, OriginRules, Patterns, Policy, Reaction, RemainderRule, RemoteCode, RevocationRules, Role,
+    RoleRules, RollbackRule, Templates, TrustRules, UsageRules,
 };
 use crate::build::{count, list, map, maybe, path, text};
 use crate::format::{parse_digest, parse_name, parse_sha256};
@@ -49,6 +49,7 @@ pub(super) fn policy(root: &Node, bytes: &[u8]) -> Option<Policy> {
             Some("report") => RemainderRule::Report,
             Some(_) => return None,
         },
+        bundle: bundle(spec.get("bundle"))?,
         lines: Lines::of(root, bytes),
     })
 }
@@ -155,6 +156,21 @@ fn usage(node: Part<'_>) -> Option<UsageRules> {
     Some(UsageRules {
         acknowledged: list(key(node, "acknowledged"), text)?,
         unacknowledged: reaction(node, "unacknowledged", Reaction::Warn)?,
+    })
+}
+
+fn bundle(node: Part<'_>) -> Option<BundleRules> {
+    Some(BundleRules {
+        approval: match word(node, "approval") {
+            None | Some("optional") => ApprovalRule::Optional,
+            Some("required") => ApprovalRule::Required,
+            Some(_) => return None,
+        },
+        rollback: match word(node, "rollback") {
+            None | Some("refuse") => RollbackRule::Refuse,
+            Some("allow") => RollbackRule::Allow,
+            Some(_) => return None,
+        },
     })
 }
 

@@ -64,6 +64,25 @@ static SPEC: Object = Object {
             one(Format::OneOf(&["refuse", "report"])),
             "What a signature does not cover: `refuse` it, or only `report` it.",
         ),
+        optional("bundle", Shape::Object(&BUNDLE), "Which bundles may be brought in."),
+    ],
+};
+
+static BUNDLE: Object = Object {
+    name: "policyBundle",
+    noun: "`bundle`",
+    doc: "Which bundles may be brought in. How many must have signed one is said by `trust.roles.bundle`, how many must have let it pass by `trust.roles.border`.",
+    fields: &[
+        optional(
+            "approval",
+            one(Format::OneOf(&["required", "optional"])),
+            "Whether somebody at the border must have let it pass: `sovai bundle approve` by a key of the role `border`.",
+        ),
+        optional(
+            "rollback",
+            one(Format::OneOf(&["refuse", "allow"])),
+            "A bundle that is older than the newest one of its stack that was brought in, or another one with the same number.",
+        ),
     ],
 };
 

@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
-    CodeFact, FileFact, ImageFact, LicenseFact, ModelFacts, ProblemFact, RemainderFact, RevocationFact,
-    TemplateFact, TrustFact, UnseenFact, explain, rules,
+    BundleFact, CodeFact, FileFact, ImageFact, LicenseFact, ModelFacts, ProblemFact, RemainderFact,
+    RevocationFact, TemplateFact, TrustFact, UnseenFact, VoteFact, explain, rules,
 };
 use sovai_catalog::identify_license_text;
 use sovai_core::{Sha256, TrustLevel};
@@ -444,6 +444,7 @@ fn rules_are_ordered_and_all_are_used() {
     let mut used = BTreeSet::new();
     for text in [
         include_str!("../judge.rs"),
+        include_str!("bundle.rs"),
         include_str!("license.rs"),
         include_str!("content.rs"),
         include_str!("origin.rs"),
@@ -471,4 +472,54 @@ fn long_texts_from_outside_are_cut() {
     for message in messages.chain(judgement.allowed.iter().map(|held| &held.message)) {
         assert!(message.len() < 1000, "{}", message.len());
     }
+}
+
+fn votes(counted: u32, needed: u32) -> VoteFact {
+    VoteFact { counted, needed, uncounted: Vec::new() }
+}
+
+fn judged_bundle(spec: &str, change: impl FnOnce(&mut BundleFact)) -> Vec<String> {
+    let mut fact = BundleFact {
+        stack: "demo".into(),
+        sequence: 7,
+        digest: Sha256::from_bytes([1; 32]),
+        signed: votes(1, 1),
+        approved: votes(0, 1),
+        rejected: Vec::new(),
+        installed: None,
+    };
+    change(&mut fact);
+    let judgement = judge_bundle(&policy(spec), &fact);
+    assert!(judgement.decisions.iter().all(|decision| explain(decision.code).is_some()));
+    let made = judgement.decisions.iter();
+    made.map(|decision| format!("{} {:?}", decision.code, decision.severity).to_lowercase()).collect()
+}
+
+#[test]
+fn a_bundle_needs_its_signatures_and_the_border_where_the_policy_says_so() {
+    let none: [&str; 0] = [];
+    assert_eq!(judged_bundle("{}", |_| {}), none);
+    assert_eq!(judged_bundle("{}", |fact| fact.signed = votes(1, 2)), ["sov1100 refuse"]);
+    let required = "{ bundle: { approval: required } }";
+    assert_eq!(judged_bundle(required, |_| {}), ["sov1101 refuse"]);
+    assert_eq!(judged_bundle(required, |fact| fact.approved = votes(1, 2)), ["sov1101 refuse"]);
+    assert_eq!(judged_bundle(required, |fact| fact.approved = votes(2, 2)), none);
+    // Who holds it back counts whatever the policy says.
+    assert_eq!(judged_bundle("{}", |fact| fact.rejected = vec!["no".into()]), ["sov1101 refuse"]);
+}
+
+#[test]
+fn a_bundle_that_is_older_is_refused_unless_the_policy_allows_it() {
+    let none: [&str; 0] = [];
+    let (same, other) = (Sha256::from_bytes([1; 32]), Sha256::from_bytes([2; 32]));
+    for (sequence, digest, expected) in [
+        (6, other, &none[..]),
+        (7, same, &none),
+        (7, other, &["sov1102 refuse"]),
+        (8, other, &["sov1102 refuse"]),
+    ] {
+        assert_eq!(judged_bundle("{}", |fact| fact.installed = Some((sequence, digest))), expected);
+    }
+    let allowed = "{ bundle: { rollback: allow } }";
+    assert_eq!(judged_bundle(allowed, |fact| fact.installed = Some((8, other))), ["sov1102 warn"]);
 }

@@ -158,3 +158,22 @@ fn foreign_names_are_left_alone_and_odd_things_with_a_digests_name_go() {
     assert_eq!(marked.blobs.keys().copied().collect::<Vec<_>>(), [digest(1), digest(3), digest(4)]);
     assert_eq!(marked.bytes(), 1);
 }
+
+#[test]
+fn of_a_bundle_the_index_names_and_its_other_files_are_nobodys_record() {
+    let place = place();
+    let stack = place.store.stack(&sovai_core::Name::new("demo").unwrap());
+    let (named, other) = (digest(1), digest(2));
+    stack
+        .put("bundles/7/bundle.json", json!({ "sha256": named.hex() }).to_string().as_bytes(), 0o444)
+        .unwrap();
+    stack.put("bundles/8.partial/bundle.json", json!([digest(3)]).to_string().as_bytes(), 0o444).unwrap();
+    stack.put("bundles/7/stack/notes.json", b"not JSON at all", 0o444).unwrap();
+    stack.put("bundles/7/sbom/demo.json", json!(other).to_string().as_bytes(), 0o444).unwrap();
+    stack.put("bundles/notes", b"no folder", 0o444).unwrap();
+    let found = place.store.named_by_stacks().unwrap();
+    assert_eq!(found.keys().copied().collect::<Vec<_>>(), [named, digest(3)]);
+    // An index that cannot be read may name anything.
+    stack.put("bundles/7/bundle.json", b"{", 0o444).unwrap();
+    assert!(matches!(place.store.named_by_stacks(), Err(StoreError::Corrupt { .. })));
+}

@@ -14,8 +14,13 @@ impl Ranges {
 
     /// All bytes of a file of this length.
     pub fn whole(size: u64) -> Self {
+        Self::of(0..size)
+    }
+
+    /// These bytes alone.
+    pub fn of(range: Range<u64>) -> Self {
         let mut all = Self::new();
-        all.insert(0..size);
+        all.insert(range);
         all
     }
 

@@ -193,3 +193,20 @@ fn many_pieces_are_one_write() {
     partial.write(0, &pieces).unwrap();
     assert_eq!(fs_err::read(partial.commit().unwrap()).unwrap(), place.bytes);
 }
+
+#[test]
+fn bytes_that_were_placed_count_once_they_are_noted() {
+    let place = Place::new();
+    let partial = place.open();
+    partial.place(0, &place.bytes[..1000]).unwrap();
+    partial.note_range(0..1000).unwrap();
+    partial.place(5000, &[1; 100]).unwrap();
+    assert!(partial.place(SIZE - 1, &[1, 2]).is_err(), "beyond the end");
+    drop(partial);
+    let partial = place.open();
+    assert_eq!(partial.have(), Ranges::of(0..1000), "what was not noted is not there");
+    partial.sync().unwrap();
+    partial.forget_range(&(200..300)).unwrap();
+    drop(partial);
+    assert_eq!(place.open().have(), ranges(&[0..200, 300..1000]), "also in the journal");
+}
