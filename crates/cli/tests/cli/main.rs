@@ -6,6 +6,7 @@
 
 mod bundle_base;
 mod bundle_create;
+mod bundle_import;
 mod bundle_read;
 mod catalog;
 mod covered;
