@@ -176,7 +176,7 @@ spec:
 5:21 SOV0024 unknown value `digests` (did you mean `digest`?)
 5:45 SOV0023 1 is less than 2 ()
 5:57 SOV0020 unknown key `publsher` in `roles` (did you mean `publisher`?)
-6:3 SOV0020 unknown key `licences` in `spec` (known: `trust`, `licenses`, `usage`, `formats`, `origins`, `lineage`, `images`, `remoteCode`, `templates`, `remainder`; keys that start with `x-` are free)
+6:3 SOV0020 unknown key `licences` in `spec` (known: `trust`, `licenses`, `usage`, `formats`, `origins`, `lineage`, `images`, `remoteCode`, `templates`, `remainder`, `bundle`; keys that start with `x-` are free)
 7:22 SOV0110 `Apache 2.0` is not the id of a licence (did you mean `Apache-2.0`?)
 7:41 SOV0024 unknown value `yes` (known: `required`, `warn`, `ignore`)
 8:22 SOV0024 unknown value `safetensor` (did you mean `safetensors`?)
