@@ -8,6 +8,7 @@
     reason = "all of this is test code; the lints know only functions that are marked as tests"
 )]
 
+mod alone;
 mod bytes;
 mod concurrent;
 mod docker;
