@@ -8,7 +8,7 @@ cd "$root"
 need_cargo
 need_docker
 SOVAI_BIN=$(scripts/build.sh)
-cargo build --release --locked --package sovai-stub-engine
+scripts/build.sh sovai-stub-engine >&2
 scripts/weights.sh
 scripts/engine-image.sh
 export SOVAI_BIN SOVAI_STUB_ENGINE=${SOVAI_BIN%/*}/sovai-stub-engine

@@ -93,7 +93,7 @@ fi
 
 stage "release binary" scripts/build.sh
 SOVAI_BIN=$(scripts/build.sh)
-stage "stub engine" cargo build --release --locked --package sovai-stub-engine
+stage "stub engine" scripts/build.sh sovai-stub-engine
 stage "weights" scripts/weights.sh
 stage "tiny models of the seed architectures" scripts/tiny-models.sh
 stage "tiny models: the same bytes again" scripts/tiny-models.sh --test
@@ -101,4 +101,5 @@ stage "engine image" scripts/engine-image.sh
 export SOVAI_BIN SOVAI_STUB_ENGINE=${SOVAI_BIN%/*}/sovai-stub-engine SOVAI_ENGINE_IMAGE=$engine_image SOVAI_WEIGHTS=$root/manifests/weights
 stage "tests" cargo test --workspace --locked
 stage "quickstart, twice" quickstart
+stage "a second build from another folder is the same" scripts/reproducible.sh "$SOVAI_BIN"
 say "all passed in $SECONDS s"

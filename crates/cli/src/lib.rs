@@ -19,8 +19,10 @@ mod manifest;
 mod net;
 mod output;
 mod policy;
+mod provenance;
 mod reading;
 mod report;
+mod sbom;
 mod signals;
 mod stack;
 

@@ -14,6 +14,8 @@ pub struct Fingerprint {
     /// The first 128 bits of the key id in eight groups of four digits, to be read aloud. Nobody can make a second key
     /// with the code of a given one: that takes 2^128 tries.
     pub code: String,
+    /// The same 128 bits as sixteen words, with spaces between: see [`sovai_core::spell`].
+    pub words: String,
 }
 
 impl Fingerprint {
@@ -23,7 +25,10 @@ impl Fingerprint {
         let text = id.to_string();
         let digits = text.strip_prefix("sha256:").unwrap_or(&text);
         let groups: Vec<&str> = (0..8).filter_map(|group| digits.get(4 * group..4 * group + 4)).collect();
-        Self { id, oms_hint: key.oms_hint(), code: groups.join(" ") }
+        let bytes = groups.iter().flat_map(|group| [&group[..2], &group[2..]]);
+        let bytes = bytes.filter_map(|byte| u8::from_str_radix(byte, 16).ok());
+        let words: Vec<&str> = sovai_core::spell(bytes).collect();
+        Self { id, oms_hint: key.oms_hint(), code: groups.join(" "), words: words.join(" ") }
     }
 }
 
@@ -40,5 +45,8 @@ mod tests {
         assert_eq!((print.code.len(), digits.len()), (39, 32));
         assert!(print.id.to_string().starts_with(&format!("sha256:{digits}")));
         assert_eq!(print.oms_hint.len(), 64);
+        let spelled = sovai_core::unspell(&print.words).unwrap();
+        let hex: String = spelled.iter().map(|byte| format!("{byte:02x} ")).collect();
+        assert_eq!(hex.replace(' ', ""), digits);
     }
 }

@@ -187,6 +187,9 @@ pub(crate) enum TrustCommand {
     Fingerprint {
         /// Public key, SPKI PEM
         file: PathBuf,
+        /// Write the QR code into this file too, as SVG
+        #[arg(long, value_name = "FILE")]
+        svg: Option<PathBuf>,
     },
 }
 
@@ -233,6 +236,24 @@ pub(crate) enum ExportCommand {
         key: PathBuf,
         /// Folder for SHA256SUMS, check.sh and copies of signature and key
         #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
+    /// Write the bill of materials of a stack, or of sovai itself: CycloneDX 1.6
+    #[command(group = clap::ArgGroup::new("what").required(true).args(["manifest", "own"]))]
+    Sbom {
+        /// The manifest
+        manifest: Option<PathBuf>,
+        /// Of this program instead
+        #[arg(long = "self")]
+        own: bool,
+        /// The file
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Write where this program comes from: a statement of SLSA provenance v1 about it
+    Provenance {
+        /// The file
+        #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
 }

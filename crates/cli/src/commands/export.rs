@@ -1,5 +1,6 @@
 //! `sovai export`: what others need to check without sovai.
 
+mod sbom;
 mod script;
 
 use crate::args::{ExportArgs, ExportCommand};
@@ -27,6 +28,8 @@ const MAX_KEY: usize = 64 << 10;
 pub(crate) fn run(args: &ExportArgs, ctx: &Ctx) -> Result<Exit, CliError> {
     match &args.command {
         ExportCommand::Checks { dir, signature, key, out } => checks(dir, signature, key, out, ctx),
+        ExportCommand::Sbom { manifest, own: _, out } => sbom::run(manifest.as_deref(), out, ctx),
+        ExportCommand::Provenance { out } => sbom::provenance(out, ctx),
     }
 }
 

@@ -1,6 +1,7 @@
 //! `sovai trust`: whom a store trusts.
 
 mod list;
+mod qr;
 mod witness;
 
 use crate::args::{RoleArg, TrustArgs, TrustCommand};
@@ -13,6 +14,7 @@ use crate::output::{Outcome, safe_line};
 use serde::Serialize;
 use sovai_evidence::rfc3339;
 use sovai_signing::{KeyId, PublicKey};
+use sovai_store::atomic;
 use sovai_trust::{Added, Day, DayError, Details, Fingerprint, MAX_LIST, Role, TrustStore};
 use std::fmt::Write as _;
 use std::path::Path;
@@ -37,7 +39,7 @@ pub(crate) fn run(args: &TrustArgs, ctx: &Ctx) -> Result<Exit, CliError> {
         TrustCommand::Revoke { .. } => Err(CliError::new(Exit::Usage, "name a key, or a list with --list")),
         TrustCommand::Threshold { role, keys } => threshold(role_of(*role), *keys, ctx),
         TrustCommand::Witness { seen, at, reading } => witness::run(seen, at, reading, ctx),
-        TrustCommand::Fingerprint { file } => fingerprint(file, ctx),
+        TrustCommand::Fingerprint { file, svg } => fingerprint(file, svg.as_deref(), ctx),
     }
 }
 
@@ -254,10 +256,20 @@ struct FingerprintBody {
     print: Fingerprint,
 }
 
-fn fingerprint(file: &Path, ctx: &Ctx) -> Result<Exit, CliError> {
+fn fingerprint(file: &Path, svg: Option<&Path>, ctx: &Ctx) -> Result<Exit, CliError> {
     let key = public_key(file)?;
     let print = Fingerprint::of(&key);
-    let text = format!("key id    {}\nOMS hint  {}\ncode      {}\n", print.id, print.oms_hint, print.code);
+    let qr = qr::Qr::new(&print.id.to_string())?;
+    if let Some(svg) = svg {
+        atomic::write(svg, qr.svg().as_bytes(), 0o644)?;
+    }
+    let mut text =
+        format!("key id    {}\nOMS hint  {}\ncode      {}\n", print.id, print.oms_hint, print.code);
+    // Four lines of four words: nobody loses the place while reading aloud.
+    for (number, line) in print.words.split(' ').collect::<Vec<_>>().chunks(4).enumerate() {
+        let _ = writeln!(text, "{:<9} {}", if number == 0 { "words" } else { "" }, line.join(" "));
+    }
+    let _ = write!(text, "\n{}", qr.terminal());
     let body = FingerprintBody { action: "fingerprint", algorithm: key.algorithm().to_string(), print };
     ctx.finish(Outcome { exit: Exit::Done, findings: Vec::new(), body, text })
 }

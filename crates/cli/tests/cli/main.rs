@@ -30,6 +30,7 @@ mod pull;
 mod pull_options;
 mod push;
 mod registry;
+mod sbom;
 mod settings;
 mod sign;
 mod store;

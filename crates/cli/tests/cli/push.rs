@@ -11,12 +11,17 @@ use std::time::Duration;
 
 /// An OCI layout with one image of one empty layer; the digest of its configuration.
 pub(crate) fn layout(env: &TestEnv, folder: &str) -> String {
+    layout_of(env, folder, &[0; 10240])
+}
+
+/// The same with this layer, a tar archive.
+pub(crate) fn layout_of(env: &TestEnv, folder: &str, layer: &[u8]) -> String {
     let put = |bytes: &[u8]| {
         let hex = Sha256::from_bytes(sha2::Sha256::digest(bytes).into()).hex();
         env.write(&format!("{folder}/blobs/sha256/{hex}"), bytes);
         (hex, bytes.len())
     };
-    let (layer, layer_size) = put(&[0; 10240]);
+    let (layer, layer_size) = put(layer);
     let arch = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
     let (config, config_size) = put(
         format!(

@@ -31,14 +31,24 @@ fn list(number: u64, keys: &[KeyId], signers: &[&PrivateKey]) -> Vec<u8> {
 fn a_key_is_added_listed_and_revoked_for_good() {
     let env = TestEnv::new();
     env.write("k.pub", PUBLIC);
-    insta::assert_snapshot!(env.run("trust fingerprint k.pub"), @r"
-    exit 0
-    --- stdout
+    let ran = env.run("trust fingerprint k.pub --svg k.svg");
+    let (told, qr) = ran.stdout.split_once("\n\n").unwrap();
+    insta::assert_snapshot!(told, @r"
     key id    sha256:06e3fd8fda29bb60ab59557de61edb0aecdb231134be30e75b455f8e1b792fa9
     OMS hint  7f2d9ed0b71b8e5a6c5cf30e647d6e20b5bca6dac8071f11abe3fef8014db610
     code      06e3 fd8f da29 bb60 ab59 557d e61e db0a
-    --- stderr
+    words     afflict torpedo willow midsummer
+              surmount certify shamrock fortitude
+              rhythm examine edict insincere
+              tracker Burlington suspense Apollo
     ");
+    // Version 5 of the code, 37 modules, and four around it on each side: half as many lines.
+    let lines: Vec<&str> = qr.lines().collect();
+    assert_eq!((ran.code, lines.len(), lines[0].chars().count()), (0, 23, 45), "{ran}");
+    assert!(qr.chars().all(|c| "\u{2580}\u{2584}\u{2588} \n".contains(c)), "{ran}");
+    assert!(env.read("k.svg").contains("<svg"));
+    let value = env.json("trust fingerprint k.pub");
+    assert_eq!(value["words"].as_str().map(|words| words.split(' ').count()), Some(16));
     assert!(!env.root().join("store").exists(), "looking makes no store");
     insta::assert_snapshot!(env.run("trust list"), @r"
     exit 0
