@@ -15,7 +15,7 @@ const PREDICATE: &str = "https://slsa.dev/provenance/v1";
 const BUILD_TYPE: &str = "https://sovai.dev/build/v1";
 
 /// Where the running program is read: not by its path, where an upgrade may already have put another one.
-const OWN_PROGRAM: &str = "/proc/self/exe";
+pub(crate) const OWN_PROGRAM: &str = "/proc/self/exe";
 
 /// What the build script told the compiler; nothing of it is known of a program that was built otherwise.
 #[derive(Debug, Clone, Copy)]

@@ -46,7 +46,6 @@ mod tests {
         assert!(print.id.to_string().starts_with(&format!("sha256:{digits}")));
         assert_eq!(print.oms_hint.len(), 64);
         let spelled = sovai_core::unspell(&print.words).unwrap();
-        let hex: String = spelled.iter().map(|byte| format!("{byte:02x} ")).collect();
-        assert_eq!(hex.replace(' ', ""), digits);
+        assert_eq!(format!("{:032x}", u128::from_be_bytes(spelled.try_into().unwrap())), digits);
     }
 }

@@ -239,6 +239,7 @@ pub(crate) enum ExportCommand {
         out: PathBuf,
     },
     /// Write the bill of materials of a stack, or of sovai itself: CycloneDX 1.6
+    #[expect(clippy::doc_markdown, reason = "it is shown to people, without marks")]
     #[command(group = clap::ArgGroup::new("what").required(true).args(["manifest", "own"]))]
     Sbom {
         /// The manifest

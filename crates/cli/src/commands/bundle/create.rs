@@ -204,6 +204,11 @@ impl Job<'_> {
             images: &self.images,
             judge: &self.judge,
             levels,
+            program: self.program.sha256,
+            options: &sovai_verifier::Options {
+                cancel: self.ctx.interrupt()?.cancel(),
+                ..sovai_verifier::Options::new(self.ctx.threads(self.args.threads))
+            },
         };
         let Gathered { mut contents, left_out } = gather::gather(&source, &self.args.attach, times)?;
         if let Some(old) = &self.old {

@@ -9,9 +9,10 @@ use crate::error::CliError;
 use crate::exit::Exit;
 use crate::judge::Judge;
 use crate::output::safe_line;
+use crate::provenance::{self, BUILD};
+use crate::sbom::{self, Bills};
 use crate::stack::Pinned;
 use serde_json::json;
-use sha2::Digest as _;
 use sovai_bundle::plan::{Contents, NewItem, Origin, Program};
 use sovai_bundle::{Image, Model, Role, Tool};
 use sovai_core::{FilePin, ImageId, Name, Platform, RelPath, Sha256, TrustLevel, format_bytes};
@@ -19,11 +20,7 @@ use sovai_manifest::ImagePin;
 use sovai_store::{ModelArtifact, Store, StoredImage};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
-
-/// Where the running program is read: not by its path, where an upgrade may already have put another one.
-const OWN_PROGRAM: &str = "/proc/self/exe";
 
 /// What is gathered from.
 pub(super) struct Source<'a> {
@@ -34,6 +31,10 @@ pub(super) struct Source<'a> {
     pub(super) judge: &'a Judge,
     /// The trust level of each model; without one it is `digest`.
     pub(super) levels: &'a BTreeMap<Name, TrustLevel>,
+    /// SHA-256 of the running program.
+    pub(super) program: Sha256,
+    /// How files are looked at.
+    pub(super) options: &'a sovai_verifier::Options,
 }
 
 /// What was gathered.
@@ -77,20 +78,8 @@ const fn pinned_digest(pin: ImagePin) -> Sha256 {
 
 /// The running program, with its digest.
 pub(super) fn program() -> Result<Program, CliError> {
-    let mut file = fs_err::File::open(OWN_PROGRAM).map_err(CliError::internal)?;
-    let mut hash = sha2::Sha256::new();
-    let mut size = 0;
-    let mut buffer = vec![0; 128 << 10];
-    loop {
-        let read = file.read(&mut buffer).map_err(CliError::internal)?;
-        if read == 0 {
-            break;
-        }
-        size += read as u64;
-        hash.update(buffer.get(..read).unwrap_or_default());
-    }
-    let sha256 = Sha256::from_bytes(hash.finalize().into());
-    Ok(Program { path: PathBuf::from(OWN_PROGRAM), size, sha256 })
+    let size = fs_err::metadata(provenance::OWN_PROGRAM).map_err(CliError::internal)?.len();
+    Ok(Program { path: PathBuf::from(provenance::OWN_PROGRAM), size, sha256: provenance::program()? })
 }
 
 /// Gathers everything. Reads small files whole, and of the store's blobs the small documents alone.
@@ -103,8 +92,8 @@ pub(super) fn gather(source: &Source<'_>, attach: &[PathBuf], times: Times) -> R
     let layout = r#"{"imageLayoutVersion":"1.0.0"}"#;
     items.add("oci-layout", Role::Layout, layout.as_bytes().to_vec())?;
     items.add("index.json", Role::Layout, oci_index(source).into_bytes())?;
-    for (path, bytes) in sboms(source, times) {
-        items.add(&path, Role::Sbom, bytes)?;
+    for (path, role, bytes) in sboms(source, times)? {
+        items.add(&path, role, bytes)?;
     }
     docs::add(&mut items)?;
     known::add(source, &mut items)?;
@@ -124,9 +113,23 @@ pub(super) fn gather(source: &Source<'_>, attach: &[PathBuf], times: Times) -> R
     Ok(Gathered { contents, left_out: stack.left_out })
 }
 
-/// The bills of materials: path among the files, and bytes. They must be the same whenever `times` and the stack are.
-const fn sboms(_source: &Source<'_>, _times: Times) -> Vec<(String, Vec<u8>)> {
-    Vec::new()
+/// The bills of materials of the stack and of sovai itself, and where the program comes from: path among the files, role,
+/// bytes. They are the same whenever `times`, the stack and the program are.
+fn sboms(source: &Source<'_>, times: Times) -> Result<[(String, Role, Vec<u8>); 3], CliError> {
+    let bills = Bills {
+        pinned: source.pinned,
+        store: Some(source.store),
+        images: source.images,
+        levels: source.levels,
+        sequence: Some(times.sequence),
+        created: Some(times.created),
+        program: Some(source.program),
+    };
+    Ok([
+        (format!("sbom/{}.cdx.json", source.pinned.name()), Role::Sbom, bills.stack(source.options)?),
+        ("sbom/sovai.cdx.json".to_owned(), Role::Sbom, sbom::own(Some(times.created), Some(source.program))),
+        ("sbom/sovai.provenance.json".to_owned(), Role::Attestation, BUILD.bytes(source.program)?),
+    ])
 }
 
 /// Files, each path once.
