@@ -10,7 +10,7 @@ use std::time::Duration;
 
 /// A manifest in a folder of its own, with a policy above it, a model and an image; both are in the store, a key is made.
 /// Besides the small file the model has one of `size` bytes.
-fn ready(size: usize) -> TestEnv {
+pub(crate) fn ready(size: usize) -> TestEnv {
     let env = TestEnv::new();
     // Text, since a policy refuses files of no known kind.
     let letter = |at: u64| b'a' + (at.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 60) as u8;

@@ -17,6 +17,7 @@ mod evidence;
 mod export;
 mod faults;
 mod faults_disk;
+mod first_trust;
 mod gateway;
 mod hints;
 mod init;
