@@ -197,6 +197,18 @@ fn an_officer_approves_and_a_page_is_printed() {
     let ran = env.run("bundle inspect disks");
     assert!(ran.stdout.contains("border: REJECTED by 1 key"), "{}", ran.stdout);
     assert_eq!(env.run("bundle verify disks").code, 0, "decisions are no damage");
+    // What was done is in the evidence log.
+    assert_eq!(env.run("evidence verify").code, 0);
+    assert_eq!(env.run("evidence export --out exported").code, 0);
+    let reports: String = env
+        .everything_below("work/exported")
+        .iter()
+        .filter(|path| path.extension().is_some_and(|end| end == "json"))
+        .map(|path| fs_err::read_to_string(path).unwrap())
+        .collect();
+    for part in ["bundle-approve", "bundle-reject", "bundle-verify", "looked at <b>all</b>"] {
+        assert!(reports.contains(part), "{part}: {reports}");
+    }
 }
 
 #[test]

@@ -45,6 +45,8 @@ pub(super) fn render(about: &Facts<'_>) -> String {
         (custody(about))
         (register(about))
     };
+    // Closer than other pages: with a few volumes it is one sheet.
+    let body = html! { div style="font-size:.88em;line-height:1.3" { (body) } };
     page(&format!("{} {word}", index.name()), &body)
 }
 
@@ -101,6 +103,9 @@ fn contents(about: &Facts<'_>) -> Markup {
 
 fn custody(about: &Facts<'_>) -> Markup {
     let before = about.set.decisions_by(&[]);
+    if before.is_empty() {
+        return html! { p.note { "No decision lay there before this one." } };
+    }
     let rows = before.iter().map(|signed| {
         let who = signed.hints.first().map_or("", String::as_str);
         vec![
@@ -138,7 +143,7 @@ fn register(about: &Facts<'_>) -> Markup {
         table {
             tbody {
                 @for who in ["Name, signature (decides)", "Name, signature (second person)"] {
-                    tr { th scope="row" style="width:15rem;height:2.6rem;vertical-align:bottom" { (who) } td { "" } }
+                    tr { th scope="row" style="width:16rem;height:3.6rem;vertical-align:bottom" { (who) } td { "" } }
                 }
             }
         }

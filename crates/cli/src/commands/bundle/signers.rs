@@ -134,12 +134,12 @@ impl Signers {
         matches!(self.state, State::Insufficient | State::Unsigned)
     }
 
-    /// Each signer and its status, for a decision.
     /// Ids of the keys that this store has and whose signatures hold, also of those that it does not trust for bundles.
     pub(in crate::commands) fn key_ids(&self) -> Vec<String> {
         self.list.iter().filter_map(|signer| signer.key_id).map(|id| id.to_string()).collect()
     }
 
+    /// Each signer and its status, for a decision.
     pub(in crate::commands) fn summary(&self) -> BTreeMap<String, String> {
         let signers = self.list.iter().map(|signer| {
             let key = signer.key_id.map(|id| id.to_string());
