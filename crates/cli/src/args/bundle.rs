@@ -49,8 +49,14 @@ pub(crate) enum BundleCommand {
     },
     /// Make lost or damaged volumes again from the others and from parity
     Repair {
-        /// The folder that the volumes lie in
+        /// The folder that the volumes lie in, and patches beside them
         folder: PathBuf,
+        /// Folder into which every volume that is not whole is written, instead of mending it where it lies
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+        /// A patch that the other side sent, when it does not lie in the folder
+        #[arg(long, value_name = "PATCH")]
+        patch: Vec<PathBuf>,
         /// Threads that compute [default: one for each CPU]
         #[arg(long, value_name = "N", value_parser = super::threads)]
         threads: Option<NonZeroUsize>,
@@ -59,7 +65,7 @@ pub(crate) enum BundleCommand {
     Request {
         #[command(flatten)]
         volumes: VolumesArgs,
-        /// Write it as a QR code, too: an SVG file
+        /// Write its QR code to a file, too: an SVG picture
         #[arg(long, value_name = "FILE")]
         svg: Option<PathBuf>,
         /// Threads that hash [default: one for each CPU]
@@ -106,7 +112,8 @@ pub(crate) struct BundleCreateArgs {
     /// Place in the row of this stack's bundles [default: seconds since 1970]
     #[arg(long, value_name = "N")]
     pub(crate) sequence: Option<NonZeroU64>,
-    /// Write only the chunks that this request names, as `bundle request` printed it
+    /// Write only what this request names, as `bundle request` printed it: a file, or - for standard input. The bundle lies in
+    /// --out
     #[arg(long, value_name = "REQUEST")]
     pub(crate) only: Option<PathBuf>,
     #[command(flatten)]

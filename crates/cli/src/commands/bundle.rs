@@ -7,6 +7,8 @@ mod gather;
 mod import;
 pub(super) mod inspect;
 mod page;
+mod repair;
+mod request;
 mod sign;
 pub(super) mod signers;
 pub(super) mod verify;
@@ -16,7 +18,7 @@ use crate::ctx::Ctx;
 use crate::error::CliError;
 use crate::exit::Exit;
 use sovai_bundle::{Index, Ruling, VolumeId, VolumeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// `kind` of the JSON result of whatever reads a bundle.
 const RESULT: &str = "BundleResult";
@@ -28,12 +30,20 @@ pub(crate) fn run(args: &BundleArgs, ctx: &Ctx) -> Result<Exit, CliError> {
         BundleCommand::Verify { volumes, threads } => verify::run(volumes, *threads, ctx),
         BundleCommand::Approve(args) => decide::run(args, Ruling::Approved, ctx),
         BundleCommand::Reject(args) => decide::run(args, Ruling::Rejected, ctx),
-        BundleCommand::Create(args) => create::run(args, ctx),
+        BundleCommand::Create(args) => match &args.only {
+            Some(only) => request::only(args, only, ctx),
+            None => create::run(args, ctx),
+        },
         BundleCommand::Import { volumes, policy, out, abort, threads } => {
             let (policy, out) = (policy.as_deref(), out.as_deref());
             import::run(&import::Wish { volumes, policy, out, abort: *abort, threads: *threads }, ctx)
         }
-        BundleCommand::Repair { .. } | BundleCommand::Request { .. } => Err(not_built()),
+        BundleCommand::Repair { folder, out, patch, threads } => {
+            repair::run(&repair::Job { folder, out: out.as_deref(), patch, threads: *threads }, ctx)
+        }
+        BundleCommand::Request { volumes, svg, threads } => {
+            request::run(volumes, svg.as_deref(), *threads, ctx)
+        }
     }
 }
 
@@ -47,13 +57,14 @@ pub(super) fn sign(
     sign::run(volumes, signer, out, ctx)
 }
 
-fn not_built() -> CliError {
-    CliError::new(Exit::Internal, "this part of sovai is not built yet")
-}
-
 /// Opens the volumes that were named.
 pub(in crate::commands) fn open(args: &VolumesArgs) -> Result<VolumeSet, CliError> {
     Ok(VolumeSet::open(&args.volumes, &args.signature, &args.decision)?)
+}
+
+/// Opens volumes, with the signatures and decisions that lie on them alone.
+fn open_paths(paths: &[PathBuf]) -> Result<VolumeSet, CliError> {
+    Ok(VolumeSet::open(paths, &[], &[])?)
 }
 
 /// Whether a path is a volume of a bundle, or a folder of volumes.

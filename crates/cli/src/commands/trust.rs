@@ -1,7 +1,7 @@
 //! `sovai trust`: whom a store trusts.
 
 mod list;
-mod qr;
+pub(super) mod qr;
 mod witness;
 
 use crate::args::{RoleArg, TrustArgs, TrustCommand};

@@ -2,7 +2,7 @@
 
 #[expect(dead_code, reason = "shared with the tests of the bundle crate")]
 #[path = "../../../bundle/tests/it/common.rs"]
-mod common;
+pub(crate) mod common;
 
 use crate::env::TestEnv;
 use common::Builder;

@@ -8,6 +8,7 @@ mod bundle_base;
 mod bundle_create;
 mod bundle_import;
 mod bundle_read;
+mod bundle_repair;
 mod catalog;
 mod covered;
 mod doctor;
