@@ -130,3 +130,40 @@ fn a_folder_is_exported_and_every_change_in_it_is_found() {
     }
     assert_eq!(env.run("evidence verify out").code, 0);
 }
+
+#[test]
+fn a_bundle_is_followed_from_its_making_to_the_border() {
+    let env = crate::bundle_create::ready(3000);
+    let created = env.json("bundle create deploy/stack.yaml --key k --out out --sequence 7");
+    assert_eq!(created["exitCode"], 0, "{created}");
+    assert_eq!(env.json("bundle verify out")["exitCode"], 0);
+    assert_eq!(env.run("bundle approve out --reason seen --key k").code, 0);
+    assert_eq!(env.run("bundle reject out --reason no --key k").code, 0);
+    let all = statements(&env);
+    let of = |kind: &str| {
+        let kind = format!("https://sovai.dev/{kind}/v1");
+        all.iter().find(|one| one["predicateType"] == kind).unwrap_or_else(|| panic!("{kind}: {all:?}"))
+    };
+    for kind in ["lock", "pull", "bundle-create", "bundle-verify", "bundle-approve", "bundle-reject"] {
+        assert_eq!(
+            (&of(kind)["predicate"]["result"], &of(kind)["predicate"]["stack"]),
+            (&json!("done"), &json!("demo"))
+        );
+    }
+    let bundle = |kind: &str| &of(kind)["predicate"]["bundle"];
+    let index = &bundle("bundle-create")["index"];
+    assert_eq!((index, &bundle("bundle-create")["sequence"]), (&created["digest"], &json!(7)));
+    for kind in ["bundle-verify", "bundle-approve", "bundle-reject"] {
+        assert_eq!(&bundle(kind)["index"], index, "{kind}");
+    }
+    assert_eq!(
+        (&bundle("bundle-approve")["decision"], &bundle("bundle-approve")["reason"]),
+        (&json!("approved"), &json!("seen"))
+    );
+    assert_eq!(bundle("bundle-reject")["decision"], "rejected");
+    let subjects = of("bundle-approve")["subject"].as_array().unwrap();
+    let names: Vec<&str> = subjects.iter().map(|one| one["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["decision", "demo-7"]);
+    assert_eq!(env.run("evidence export --out evidence --stack demo").code, 0);
+    assert!(env.read("evidence/index.html").contains("What crossed the gap"));
+}
