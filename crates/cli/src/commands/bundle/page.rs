@@ -46,7 +46,7 @@ pub(super) fn render(about: &Facts<'_>) -> String {
         (register(about))
     };
     // Closer than other pages: with a few volumes it is one sheet.
-    let body = html! { div style="font-size:.88em;line-height:1.3" { (body) } };
+    let body = html! { div style="zoom:.7" { (body) } };
     page(&format!("{} {word}", index.name()), &body)
 }
 
@@ -142,7 +142,7 @@ fn register(about: &Facts<'_>) -> Markup {
         (table(&heads, &[], &rows.collect::<Vec<_>>(), "No volume."))
         table {
             tbody {
-                @for who in ["Name, signature (decides)", "Name, signature (second person)"] {
+                @for who in ["Name, signature (decides)", "Name, signature (second)"] {
                     tr { th scope="row" style="width:16rem;height:3.6rem;vertical-align:bottom" { (who) } td { "" } }
                 }
             }
