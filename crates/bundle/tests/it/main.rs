@@ -9,4 +9,5 @@ mod import;
 mod repair;
 mod request;
 mod set;
+mod vectors;
 mod verify;
