@@ -265,3 +265,76 @@ fn too_small_volumes_are_refused_with_the_size_that_does() {
     assert!(place.plan(Some(&(minimum - minimum / 20).to_string())).is_err());
     assert_eq!(plan.payload_size(VolumeId::Data(1)), plan.volumes[0].size);
 }
+
+#[test]
+fn a_run_that_is_stopped_in_the_middle_of_a_volume_goes_on_there() {
+    let mut place = Place::new(&[700]);
+    // Twelve chunks and a bit.
+    let mut blob = noise(9, 1 << 20).repeat(48);
+    blob.extend_from_slice(b"the end");
+    place.blobs.push((place.store.put(&blob).unwrap(), blob.len() as u64));
+    let plan = place.plan(None).unwrap();
+    place.create(&plan).unwrap();
+    let whole = tree(&place.out());
+    fs_err::remove_dir_all(place.out()).unwrap();
+
+    let journal = place.out().join(".sovai-create/journal");
+    let mut resumed = 0;
+    for lines in [2, 5, 8] {
+        let cancel = sovai_verifier::Cancel::default();
+        let options = Options { step: 1, cancel: cancel.clone(), ..Options::new(&place.key) };
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let written = || fs_err::read_to_string(&journal).map_or(0, |text| text.lines().count());
+                while written() < lines && !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    std::thread::yield_now();
+                }
+                cancel.cancel();
+            });
+            let workshop = Workshop::open(&place.out(), "a test").unwrap();
+            match workshop.write(&plan, &place.store, &options, &NullReporter) {
+                Err(CreateError::Cancelled) => {}
+                // It was faster than who was to stop it.
+                Ok(created) => {
+                    resumed = resumed.max(created.resumed);
+                    fs_err::remove_dir_all(place.out()).unwrap();
+                }
+                Err(error) => panic!("{error}"),
+            }
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+    }
+    // A line that was cut off by the end of its writer, and bytes that nothing speaks of.
+    if let Ok(text) = fs_err::read_to_string(&journal) {
+        fs_err::write(&journal, format!("{text}{{\"mark\":{{\"vol")).unwrap();
+    }
+    let created = place.create(&plan).unwrap();
+    assert!(created.resumed.max(resumed) > 0, "nothing was gone on with");
+    assert!(whole == tree(&place.out()), "another bundle came of it");
+}
+
+#[test]
+fn what_was_written_and_then_damaged_is_written_anew() {
+    let mut place = Place::new(&[700]);
+    let blob = noise(9, 1 << 20).repeat(24);
+    place.blobs.push((place.store.put(&blob).unwrap(), blob.len() as u64));
+    let plan = place.plan(None).unwrap();
+    place.create(&plan).unwrap();
+    let whole = tree(&place.out());
+    fs_err::remove_dir_all(place.out()).unwrap();
+    // Stopped by the cancellation that is set before the second blob is read: the journal has a beginning alone.
+    let cancel = sovai_verifier::Cancel::default();
+    cancel.cancel();
+    let options = Options { step: 1, cancel, ..Options::new(&place.key) };
+    let workshop = Workshop::open(&place.out(), "a test").unwrap();
+    let stopped = workshop.write(&plan, &place.store, &options, &NullReporter).unwrap_err();
+    assert!(matches!(stopped, CreateError::Cancelled), "{stopped}");
+    for entry in
+        tree(&place.out()).into_keys().filter(|path| path.extension().is_some_and(|end| end == "tar"))
+    {
+        fs_err::write(place.out().join(entry), b"other bytes").unwrap();
+    }
+    place.create(&plan).unwrap();
+    assert!(whole == tree(&place.out()));
+}

@@ -121,6 +121,9 @@ pub(crate) struct BundleCreateArgs {
     /// A passport, a signature over a model, or another statement that goes along
     #[arg(long, value_name = "FILE")]
     pub(crate) attach: Vec<PathBuf>,
+    /// The program that goes along, where the other side needs that of another architecture [default: this one]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) program: Option<PathBuf>,
     /// Say what would be written, and on which media; write nothing
     #[arg(long)]
     pub(crate) dry_run: bool,

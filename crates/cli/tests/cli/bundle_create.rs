@@ -40,6 +40,7 @@ spec:
     let policy = "apiVersion: sovai/v1\nkind: Policy\nmetadata: { name: site }\nspec: {}\n";
     env.write("deploy/stack.yaml", text).write("rules/site.yaml", policy);
     layout(&env, "layout");
+    env.write("program", "#!/bin/sh\n");
     for line in ["lock deploy/stack.yaml", "pull deploy/stack.yaml", "keys generate --out k"] {
         let ran = env.run(line);
         assert_eq!(ran.code, 0, "{line}: {ran}");
@@ -47,7 +48,8 @@ spec:
     env
 }
 
-const CREATE: &str = "bundle create deploy/stack.yaml --key k --out out";
+/// A small program, so that the tests need not copy the one under test again and again.
+const CREATE: &str = "bundle create deploy/stack.yaml --key k --program program --out out";
 
 /// Files below a folder with the digests of their bytes.
 fn tree(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
@@ -194,7 +196,7 @@ fn what_cannot_be_bundled_is_refused_before_a_byte_is_written() {
         assert!(volumes.is_empty(), "{line}: {volumes:?}");
     };
     refused(&format!("{CREATE} --volume-size floppy"), 2, "bd100");
-    refused(&format!("{CREATE} --volume-size 1MiB"), 2, "--volume-size");
+    refused(&format!("{CREATE} --volume-size 200kB"), 2, "--volume-size");
     refused(&CREATE.replace("--key k", "--key none"), 2, "private key");
     refused(&format!("{CREATE} --attach deploy/stack.yaml"), 2, "no passport");
     let manifest = env.read("deploy/stack.yaml");
@@ -244,9 +246,9 @@ fn a_blob_that_rotted_is_named_and_nothing_signed_is_left() {
 #[test]
 fn a_run_that_is_killed_is_completed_by_the_same_command() {
     let env = ready(40 << 20);
-    let args: Vec<&str> = CREATE.split(' ').chain(["--volume-size", "200MB"]).collect();
+    let args: Vec<&str> = CREATE.split(' ').chain(["--volume-size", "16MB"]).collect();
     let mut sequences = Vec::new();
-    for pause in [150, 250, 350, 500] {
+    for pause in [60, 110, 160, 210, 260] {
         let mut command = env.process(env!("CARGO_BIN_EXE_sovai"), &args);
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         std::thread::sleep(Duration::from_millis(pause));
@@ -265,7 +267,7 @@ fn a_run_that_is_killed_is_completed_by_the_same_command() {
             })
             .count()
     });
-    let value = env.json(&format!("{CREATE} --volume-size 200MB"));
+    let value = env.json(&format!("{CREATE} --volume-size 16MB"));
     assert_eq!(value["exitCode"], 0, "{value}");
     if finished == 0 {
         // The number of the first run holds.
@@ -285,9 +287,9 @@ fn a_full_disk_is_told_and_the_same_command_goes_on() {
     let env = ready(30 << 20);
     fs_err::create_dir(env.path("out")).unwrap();
     let script = format!(
-        "mount -t tmpfs -o size=300m none out
+        "mount -t tmpfs -o size=60m none out
 \"$0\" {CREATE} & pid=$!
-sleep 0.15; dd if=/dev/zero of=out/filler bs=1M count=290 2> /dev/null || true
+sleep 0.1; dd if=/dev/zero of=out/filler bs=1M count=58 2> /dev/null || true
 code=0; wait $pid || code=$?
 test $code = 7 -o $code = 0
 rm out/filler
@@ -300,7 +302,7 @@ echo first $code"
     let said = String::from_utf8_lossy(&ran.stdout).into_owned() + &String::from_utf8_lossy(&ran.stderr);
     assert!(ran.status.success(), "{said}");
     // A disk on which there is no room from the start.
-    let script = format!("mount -t tmpfs -o size=40m none out && exec \"$0\" {CREATE}");
+    let script = format!("mount -t tmpfs -o size=20m none out && exec \"$0\" {CREATE}");
     let ran =
         env.process("unshare", &["-m", "sh", "-ec", &script, env!("CARGO_BIN_EXE_sovai")]).output().unwrap();
     assert_eq!(ran.status.code(), Some(7), "{ran:?}");

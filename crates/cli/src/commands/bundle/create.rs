@@ -20,7 +20,7 @@ use serde::Serialize;
 use sovai_bundle::create::{Created, Options, Workshop};
 use sovai_bundle::plan::{Plan, Program, plan};
 use sovai_bundle::{Part, VolumeId, VolumeSize, VolumeSizeError};
-use sovai_core::{Name, Sha256, TrustLevel, format_bytes};
+use sovai_core::{Name, Platform, Sha256, TrustLevel, format_bytes};
 use sovai_evidence::run::BundleRun;
 use sovai_signing::{KeyId, PrivateKey};
 use sovai_store::{Root, RootKind, Store, StoredImage};
@@ -126,13 +126,13 @@ fn work(args: &BundleCreateArgs, ctx: &Ctx, recorder: &mut Recorder) -> Result<E
     let hold = store.hold(COMMAND)?;
     deploy::stored(&pinned, &store)?;
     let images = gather::images(&pinned, &store)?;
-    let program = gather::program()?;
+    let program = gather::program(args.program.as_deref())?;
     let old = args.base.as_deref().map(|path| OldSide::read(path, &store, ctx)).transpose()?;
     let delta = OnceCell::new();
     let job = Job { args, ctx, limit, pinned, key, store, judge, images, program, old, delta };
     if args.dry_run {
         let (plan, left_out) = job.plan(&BTreeMap::new(), job.now()?)?;
-        tell(&plan, &left_out, ctx);
+        tell(&plan, &left_out, args.program.is_some(), ctx);
         return finish(&plan, &left_out, None, &job.key, ctx);
     }
     let workshop = Workshop::open(&args.out, COMMAND)?;
@@ -176,7 +176,7 @@ impl Job<'_> {
         if begun.is_some() && !workshop.is_begun(&plan, &self.key) {
             (plan, left_out) = self.plan(&levels, now)?;
         }
-        tell(&plan, &left_out, self.ctx);
+        tell(&plan, &left_out, self.args.program.is_some(), self.ctx);
         let threads = self.ctx.threads(self.args.threads);
         let options = Options { cancel: interrupt.cancel(), threads, ..Options::new(&self.key) };
         let created = workshop.write(&plan, &self.store, &options, &*reporter)?;
@@ -254,13 +254,21 @@ fn volume_size(text: Option<&str>) -> Result<Option<VolumeSize>, CliError> {
 }
 
 /// Says what will be written, before a byte is.
-fn tell(plan: &Plan, left_out: &[String], ctx: &Ctx) {
+fn tell(plan: &Plan, left_out: &[String], has_program: bool, ctx: &Ctx) {
     let files = count(plan.contents.items.len(), "file");
     ctx.out.say(&format!("bundle {}: {files}, {} in all", plan.name(), format_bytes(plan.total())));
     ctx.out.say(&format!("media: {}", plan.media()));
     if let Some(base) = &plan.contents.base {
         let (blobs, saved) = (count(base.blobs.len(), "blob"), format_bytes(saved(plan)));
         ctx.out.say(&format!("base: {} {}; {saved} of {blobs} are not carried", base.kind, base.digest));
+    }
+    let other = plan.contents.platform.architecture() != Platform::host().architecture();
+    if other && !has_program {
+        ctx.out.warn(&format!(
+            "the program that goes along is for {}, and the images are for {}: name another one with --program",
+            Platform::host(),
+            plan.contents.platform
+        ));
     }
     for left in left_out {
         ctx.out.warn(&format!("not carried: {}", safe_line(left)));

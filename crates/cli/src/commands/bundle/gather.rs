@@ -76,10 +76,37 @@ const fn pinned_digest(pin: ImagePin) -> Sha256 {
     }
 }
 
-/// The running program, with its digest.
-pub(super) fn program() -> Result<Program, CliError> {
-    let size = fs_err::metadata(provenance::OWN_PROGRAM).map_err(CliError::internal)?.len();
-    Ok(Program { path: PathBuf::from(provenance::OWN_PROGRAM), size, sha256: provenance::program()? })
+/// The program that goes along, with its digest: the one that was named, else the running one.
+pub(super) fn program(named: Option<&Path>) -> Result<Program, CliError> {
+    let Some(path) = named else {
+        let size = fs_err::metadata(provenance::OWN_PROGRAM).map_err(CliError::internal)?.len();
+        return Ok(Program {
+            path: PathBuf::from(provenance::OWN_PROGRAM),
+            size,
+            sha256: provenance::program()?,
+        });
+    };
+    let fail = |error: std::io::Error| {
+        let shown = safe_line(&path.display().to_string());
+        CliError::new(Exit::Usage, format!("program {shown} cannot be read")).source(&error)
+    };
+    if crate::input::kind_of(path, "program")? != "file" {
+        return Err(fail(std::io::ErrorKind::IsADirectory.into()));
+    }
+    let mut file = fs_err::File::open(path).map_err(fail)?;
+    let mut hash = sha2::Sha256::new();
+    let mut size = 0;
+    let mut buffer = vec![0; 128 << 10];
+    loop {
+        let read = file.read(&mut buffer).map_err(fail)?;
+        if read == 0 {
+            break;
+        }
+        size += read as u64;
+        hash.update(buffer.get(..read).unwrap_or_default());
+    }
+    let sha256 = Sha256::from_bytes(hash.finalize().into());
+    Ok(Program { path: path.to_owned(), size, sha256 })
 }
 
 /// Gathers everything. Reads small files whole, and of the store's blobs the small documents alone.
