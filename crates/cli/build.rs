@@ -10,7 +10,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = Path::new(&std::env::var("CARGO_MANIFEST_DIR")?).join("../../docs");
     println!("cargo:rerun-if-changed={}", folder.display());
     let mut names: Vec<String> = Vec::new();
-    for entry in std::fs::read_dir(&folder)? {
+    for entry in fs_err::read_dir(&folder)? {
         let name = entry?.file_name().to_string_lossy().into_owned();
         let is_document = Path::new(&name).extension().is_some_and(|end| end == "md");
         if is_document && !LEFT.contains(&name.as_str()) {
@@ -24,6 +24,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         writeln!(list, "    ({name:?}, include_str!({:?})),", path.display().to_string())?;
     }
     list.push_str("]\n");
-    std::fs::write(Path::new(&std::env::var("OUT_DIR")?).join("docs.rs"), list)?;
+    fs_err::write(Path::new(&std::env::var("OUT_DIR")?).join("docs.rs"), list)?;
     Ok(())
 }
