@@ -204,7 +204,7 @@ impl Job<'_> {
             images: &self.images,
             judge: &self.judge,
             levels,
-            program: self.program.sha256,
+            program: self.args.program.is_none().then_some(self.program.sha256),
             options: &sovai_verifier::Options {
                 cancel: self.ctx.interrupt()?.cancel(),
                 ..sovai_verifier::Options::new(self.ctx.threads(self.args.threads))

@@ -13,6 +13,7 @@ use crate::provenance::{self, BUILD};
 use crate::sbom::{self, Bills};
 use crate::stack::Pinned;
 use serde_json::json;
+use sha2::Digest as _;
 use sovai_bundle::plan::{Contents, NewItem, Origin, Program};
 use sovai_bundle::{Image, Model, Role, Tool};
 use sovai_core::{FilePin, ImageId, Name, Platform, RelPath, Sha256, TrustLevel, format_bytes};
@@ -20,6 +21,7 @@ use sovai_manifest::ImagePin;
 use sovai_store::{ModelArtifact, Store, StoredImage};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 /// What is gathered from.
@@ -31,8 +33,8 @@ pub(super) struct Source<'a> {
     pub(super) judge: &'a Judge,
     /// The trust level of each model; without one it is `digest`.
     pub(super) levels: &'a BTreeMap<Name, TrustLevel>,
-    /// SHA-256 of the running program.
-    pub(super) program: Sha256,
+    /// SHA-256 of the running program, if it goes along; of another one nothing more is known.
+    pub(super) program: Option<Sha256>,
     /// How files are looked at.
     pub(super) options: &'a sovai_verifier::Options,
 }
@@ -142,7 +144,7 @@ pub(super) fn gather(source: &Source<'_>, attach: &[PathBuf], times: Times) -> R
 
 /// The bills of materials of the stack and of sovai itself, and where the program comes from: path among the files, role,
 /// bytes. They are the same whenever `times`, the stack and the program are.
-fn sboms(source: &Source<'_>, times: Times) -> Result<[(String, Role, Vec<u8>); 3], CliError> {
+fn sboms(source: &Source<'_>, times: Times) -> Result<Vec<(String, Role, Vec<u8>)>, CliError> {
     let bills = Bills {
         pinned: source.pinned,
         store: Some(source.store),
@@ -150,13 +152,16 @@ fn sboms(source: &Source<'_>, times: Times) -> Result<[(String, Role, Vec<u8>); 
         levels: source.levels,
         sequence: Some(times.sequence),
         created: Some(times.created),
-        program: Some(source.program),
+        program: source.program,
     };
-    Ok([
-        (format!("sbom/{}.cdx.json", source.pinned.name()), Role::Sbom, bills.stack(source.options)?),
-        ("sbom/sovai.cdx.json".to_owned(), Role::Sbom, sbom::own(Some(times.created), Some(source.program))),
-        ("sbom/sovai.provenance.json".to_owned(), Role::Attestation, BUILD.bytes(source.program)?),
-    ])
+    let stack = format!("sbom/{}.cdx.json", source.pinned.name());
+    let mut all = vec![(stack, Role::Sbom, bills.stack(source.options)?)];
+    if let Some(program) = source.program {
+        let own = sbom::own(Some(times.created), Some(program));
+        all.push(("sbom/sovai.cdx.json".to_owned(), Role::Sbom, own));
+        all.push(("sbom/sovai.provenance.json".to_owned(), Role::Attestation, BUILD.bytes(program)?));
+    }
+    Ok(all)
 }
 
 /// Files, each path once.
