@@ -65,6 +65,18 @@ impl Recorder {
         });
     }
 
+    /// The models and images that a bundle's index names.
+    pub(crate) fn carried(&mut self, index: &Index) {
+        for (name, carried) in &index.models {
+            let model = self.model(name);
+            model.digest = Some(carried.digest.to_string());
+            model.license.clone_from(&carried.license);
+        }
+        for (name, carried) in &index.images {
+            self.image(name).id = Some(carried.id.to_string());
+        }
+    }
+
     /// The run is about this manifest.
     pub(crate) fn manifest(&mut self, file: &ManifestFile) {
         self.run.stack = Some(file.manifest.name.to_string());

@@ -8,6 +8,7 @@ mod judge;
 mod report;
 
 use crate::args::VolumesArgs;
+use crate::commands::record::Recorder;
 use crate::ctx::Ctx;
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -39,12 +40,24 @@ pub(super) struct Wish<'a> {
 
 /// Runs the command.
 pub(super) fn run(wish: &Wish<'_>, ctx: &Ctx) -> Result<Exit, CliError> {
+    let mut recorder = Recorder::new("bundle-import");
+    let result = work(wish, ctx, &mut recorder);
+    recorder.finish(&result, ctx);
+    result
+}
+
+fn work(wish: &Wish<'_>, ctx: &Ctx, recorder: &mut Recorder) -> Result<Exit, CliError> {
     let set = open(wish.volumes, &[], &[])?;
     if wish.abort {
         return abort::run(set.index(), set.digest(), ctx);
     }
+    // A store that is not there yet is not made to write down that something was refused.
+    recorder.begin_where_there(ctx);
+    recorder.bundle(set.index(), &set.digest(), Vec::new());
+    recorder.carried(set.index());
     let looked = Store::look(ctx.store_path()?)?;
     let policy = policy(wish.policy, looked.as_ref(), ctx)?;
+    recorder.policy(Some(&policy));
     // What the volumes of earlier days had of signatures and decisions counts too.
     let set = match &looked {
         Some(store) => {
@@ -56,6 +69,7 @@ pub(super) fn run(wish: &Wish<'_>, ctx: &Ctx) -> Result<Exit, CliError> {
     // Before the store is made, or its lock is taken: a refused bundle leaves nothing.
     judge::admit(&set, looked.as_ref(), &policy)?;
     let store = ctx.open_store()?;
+    recorder.begin(&store);
     let stack = store.stack(&set.index().stack).lock(HOLDER)?;
     let hold = store.hold(HOLDER)?;
     // Once more, now that nobody else changes what is installed.
