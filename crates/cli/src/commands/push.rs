@@ -91,6 +91,7 @@ fn mount_from(text: &str, target: &Reference) -> Result<String, CliError> {
 fn artifacts(pinned: &Pinned, store: &Store) -> Result<Vec<Artifact>, CliError> {
     let mut artifacts = Vec::new();
     let mut lacking: Vec<String> = Vec::new();
+    let mut hints: Vec<String> = Vec::new();
     for (name, pins) in &pinned.resolved.models {
         if pins.iter().all(|pin| store.has_blob(&pin.sha256)) {
             artifacts.push(model(pinned.name(), name, pins));
@@ -105,17 +106,34 @@ fn artifacts(pinned: &Pinned, store: &Store) -> Result<Vec<Artifact>, CliError> 
         };
         let locked = pinned.lock.as_ref().and_then(|lock| lock.images.get(name));
         let digest = locked.map_or(digest, |locked| locked.config.0);
-        match stored(pinned, name, image, &digest, store)? {
-            Some(found) => artifacts.extend(image_artifacts(name, &found, store)?),
-            None => lacking.push(format!("image {}", safe_line(name))),
+        if let Some(found) = stored(pinned, name, image, &digest, store)? {
+            artifacts.extend(image_artifacts(name, &found, store)?);
+        } else {
+            lacking.push(format!("image {}", safe_line(name)));
+            hints.extend(by_name_alone(name, store)?);
         }
     }
     if lacking.is_empty() {
         return Ok(artifacts);
     }
     let manifest = safe_line(&pinned.file.path.display().to_string());
-    Err(CliError::new(Exit::Unreachable, format!("not in the store: {}", lacking.join(", ")))
-        .hint(format!("bring it in first: sovai pull {manifest}")))
+    let error = CliError::new(Exit::Unreachable, format!("not in the store: {}", lacking.join(", ")))
+        .hint(format!("bring it in first: sovai pull {manifest}"));
+    Err(hints.into_iter().fold(error, CliError::hint))
+}
+
+/// What helps where the store has an image under the name, and nothing proves that it is the one of the pinned digest.
+fn by_name_alone(name: &str, store: &Store) -> Result<Option<String>, CliError> {
+    let found = store.image_entries()?.into_iter().filter_map(|(_, image)| image.ok());
+    let mut found = found.filter(|image| image.names.iter().any(|known| known == name));
+    Ok(found.next().map(|image| {
+        let name = safe_line(name);
+        format!(
+            "the store has an image under the name {name} that nobody but the container engine vouches for: to use it, \
+             pin it by its ID, `id: {}`",
+            image.config.digest
+        )
+    }))
 }
 
 /// A model as its model-spec artifact; each file is a layer under its own SHA-256.

@@ -10,6 +10,8 @@ use std::process::Command;
 
 const KIND: &str = "application/vnd.oci.image";
 const ARCH: &str = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+/// That of the other platform.
+const OTHER: &str = if cfg!(target_arch = "aarch64") { "amd64" } else { "arm64" };
 
 fn sha256(bytes: &[u8]) -> String {
     Sha256::from_bytes(sha2::Sha256::digest(bytes).into()).hex()
@@ -25,10 +27,14 @@ struct Image {
 impl Image {
     /// `fill` makes it one of many; a size of the layer other than its own is a lie of the manifest.
     fn new(fill: u8, size: Option<u64>) -> Self {
+        Self::of(ARCH, fill, size)
+    }
+
+    fn of(arch: &str, fill: u8, size: Option<u64>) -> Self {
         let layer = vec![fill; 10240];
         let hex = sha256(&layer);
         let config = format!(
-            r#"{{"architecture":"{ARCH}","os":"linux","config":{{}},"rootfs":{{"type":"layers","diff_ids":["sha256:{hex}"]}}}}"#
+            r#"{{"architecture":"{arch}","os":"linux","config":{{}},"rootfs":{{"type":"layers","diff_ids":["sha256:{hex}"]}}}}"#
         );
         let manifest = format!(
             r#"{{"schemaVersion":2,"mediaType":"{KIND}.manifest.v1+json","config":{{"mediaType":"{KIND}.config.v1+json","digest":"sha256:{}","size":{}}},"layers":[{{"mediaType":"{KIND}.layer.v1.tar","digest":"sha256:{hex}","size":{}}}]}}"#,
@@ -41,9 +47,13 @@ impl Image {
 
     /// An index that names it, and another platform that is nowhere.
     fn index(&self) -> String {
-        let other = "a".repeat(64);
+        self.index_with(&"a".repeat(64), 500)
+    }
+
+    /// An index that names it, and this manifest for another platform.
+    fn index_with(&self, other: &str, size: usize) -> String {
         format!(
-            r#"{{"schemaVersion":2,"mediaType":"{KIND}.index.v1+json","manifests":[{{"mediaType":"{KIND}.manifest.v1+json","digest":"sha256:{}","size":{},"platform":{{"os":"linux","architecture":"{ARCH}"}}}},{{"mediaType":"{KIND}.manifest.v1+json","digest":"sha256:{other}","size":500,"platform":{{"os":"linux","architecture":"s390x"}}}}]}}"#,
+            r#"{{"schemaVersion":2,"mediaType":"{KIND}.index.v1+json","manifests":[{{"mediaType":"{KIND}.manifest.v1+json","digest":"sha256:{}","size":{},"platform":{{"os":"linux","architecture":"{ARCH}"}}}},{{"mediaType":"{KIND}.manifest.v1+json","digest":"sha256:{other}","size":{size},"platform":{{"os":"linux","architecture":"{OTHER}"}}}}]}}"#,
             sha256(&self.manifest),
             self.manifest.len()
         )
@@ -51,7 +61,10 @@ impl Image {
 
     /// As an OCI layout, by its index.
     fn layout(&self, env: &TestEnv, folder: &str) -> String {
-        let index = self.index();
+        self.layout_by(&self.index(), env, folder)
+    }
+
+    fn layout_by(&self, index: &str, env: &TestEnv, folder: &str) -> String {
         let hex = sha256(index.as_bytes());
         for blob in [self.layer.as_slice(), &self.config, &self.manifest, index.as_bytes()] {
             env.write(&format!("{folder}/blobs/sha256/{}", sha256(blob)), blob);
@@ -132,7 +145,7 @@ fn an_image_that_is_pinned_by_its_index_comes_back_from_a_registry() {
 
     // An index with another byte is not the one that is pinned, and nothing of it stays.
     let data = registry.path(&format!("data/docker/registry/v2/blobs/sha256/{}/{index}/data", &index[..2]));
-    let changed = image.index().replace("s390x", "s390y");
+    let changed = image.index().replace(OTHER, "mips6");
     fs_err::write(&data, changed).unwrap();
     let other = site();
     let ran = other.run(&format!("pull stack.yaml --from {to}"));
@@ -151,6 +164,30 @@ fn with_docker_config(env: &TestEnv, folder: &str, line: &str) -> Ran {
     let mut command = env.command(&words);
     command.env("DOCKER_CONFIG", env.path(folder));
     env.finish(&mut command)
+}
+
+#[test]
+fn of_two_platforms_in_the_store_that_of_the_stack_is_pushed() {
+    let registry = Registry::start();
+    let (env, own, other) = (TestEnv::new(), Image::new(0, None), Image::of(OTHER, 1, None));
+    let index = own.index_with(&sha256(&other.manifest), other.manifest.len());
+    let hex = own.layout_by(&index, &env, "layout");
+    other.layout_by(&index, &env, "layout");
+    for (platform, image) in [(ARCH, &own), (OTHER, &other), (ARCH, &own)] {
+        let text = format!(
+            "{{ name: example/engine:1, digest: sha256:{hex}, platform: linux/{platform}, source: oci-layout:./layout }}"
+        );
+        stack(&env, &text);
+        let ran = env.run("pull stack.yaml");
+        assert_eq!(ran.code, 0, "{ran}");
+        let to = format!("oci://{}/ai/stack", registry.host());
+        let value = env.json(&format!("push stack.yaml {to}"));
+        assert_eq!(value["tags"][1]["tag"], format!("image-{}", sha256(&image.config)), "{value}");
+        let site = TestEnv::new();
+        stack(&site, &text);
+        let value = site.json(&format!("pull stack.yaml --from {to}"));
+        assert_eq!(value["images"][0]["id"], format!("sha256:{}", sha256(&image.config)), "{value}");
+    }
 }
 
 #[test]
@@ -247,6 +284,11 @@ fn layers_that_have_no_room_are_told_before_the_first_byte_of_anything() {
     assert!(message.contains("1.0 PiB") && message.contains("GiB"), "{message}");
     assert!(value["error"]["hints"][0].as_str().unwrap().contains("--store DIR"), "{value}");
     assert!(env.everything_below("store/blobs/sha256").is_empty(), "the model did not come either");
+    // An image that is nowhere is told before the model comes, too.
+    stack(&env, &format!("example/engine:1{}", crate::env::IMAGE_PIN));
+    let ran = env.run("pull stack.yaml");
+    assert_eq!(ran.code, 6, "{ran}");
+    assert!(env.everything_below("store/blobs/sha256").is_empty(), "{ran}");
     // The model alone has room.
     assert_eq!(env.run("pull stack.yaml --model assistant").code, 0);
 }
@@ -277,6 +319,11 @@ fn an_image_for_which_only_the_engine_vouches_is_told() {
         ran.stdout.contains("warning: image example/engine:1: ") && ran.stdout.contains("offline"),
         "{ran}"
     );
+
+    // By its pin it is not in the store, and it is said what helps.
+    let ran = env.run("push stack.yaml oci://127.0.0.1:1/a");
+    assert_eq!(ran.code, 6, "{ran}");
+    assert!(ran.stderr.contains(&format!("`id: sha256:{id}`")), "{ran}");
 
     // A lock names the ID: the engine's image is it, or it is refused.
     let lock = |id: &str| {
