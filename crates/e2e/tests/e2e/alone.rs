@@ -87,7 +87,7 @@ fn the_other_side_needs_the_volumes_and_the_engine_s_socket_alone() {
     let result = ran.json();
     assert_eq!(result["unchanged"], true, "{ran}");
     let manifest = result["manifest"].as_str().unwrap().to_owned();
-    operator(&stack, &program, &["verify", &manifest]).expect(0);
+    operator(&stack, &program, &["store", "verify"]).expect(0);
     let ran = operator(&stack, &program, &["deploy", &manifest]).expect(0);
     assert!(ran.stdout.contains("Kuala Lumpur"), "{ran}");
     say(&format!("time: deploy of the real stack from a bundle: {:?}", ran.took));
