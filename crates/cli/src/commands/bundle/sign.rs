@@ -40,8 +40,7 @@ pub(super) fn run(
     ctx: &Ctx,
 ) -> Result<Exit, CliError> {
     let key = keys::private(&signer.key, signer.passphrase_file.as_deref())?;
-    let set = VolumeSet::open(&volumes.volumes, &volumes.signature, &volumes.decision)
-        .map_err(|error| CliError::wrap(Exit::Usage, &error))?;
+    let set = VolumeSet::open(&volumes.volumes, &volumes.signature, &volumes.decision)?;
     check(&set)?;
     let mut text = what(&set);
     let envelope = sign_bundle(set.index(), set.digest(), &key);
