@@ -78,18 +78,20 @@ impl ManifestFile {
     }
 
     /// Where a model's bytes are to be read on this host: its `file:` source, else the store's copy (`store` is the store's
-    /// folder), which `sovai pull` makes.
+    /// folder), which `sovai pull` and an import make.
     pub(crate) fn place(
         &self,
         name: &Name,
         pins: &[FilePin],
         store: Option<&Path>,
     ) -> Result<PathBuf, CliError> {
-        if let Some(Source::File(path)) = self.manifest.models.get(name).map(|model| &model.source) {
-            return Ok(self.resolve(path));
-        }
         let tree = store.map(|store| sovai_store::tree_path(store, &model_manifest(pins).1));
-        tree.filter(|tree| tree.is_dir()).ok_or_else(|| self.not_pulled(name))
+        let tree = tree.filter(|tree| tree.is_dir());
+        if let Some(Source::File(path)) = self.manifest.models.get(name).map(|model| &model.source) {
+            let source = self.resolve(path);
+            return Ok(if is_there(&source) { source } else { tree.unwrap_or(source) });
+        }
+        tree.ok_or_else(|| self.not_pulled(name))
     }
 
     /// The error of a model whose source is not on this host, and which the store lacks.
@@ -111,6 +113,11 @@ impl ManifestFile {
             None => Err(CliError::new(Exit::Internal, format!("model {name} is not in the manifest"))),
         }
     }
+}
+
+/// Whether anything bears this name, or may: only what surely is not there is not.
+pub(crate) fn is_there(path: &Path) -> bool {
+    !matches!(fs_err::symlink_metadata(path), Err(error) if error.kind() == std::io::ErrorKind::NotFound)
 }
 
 /// Whether a file is called as a lock is.

@@ -8,6 +8,7 @@ use crate::exit::Exit;
 use crate::findings;
 use crate::judge::stack::{ModelTrust, judge_admitted, levels, refuse_early};
 use crate::judge::{Judge, Judged};
+use crate::manifest::is_there;
 use crate::output::{Outcome, safe_line};
 use crate::policy::PolicyFile;
 use crate::signals::interrupted;
@@ -139,8 +140,9 @@ pub(crate) fn admit(
 ) -> Result<Result<BTreeMap<Name, Receipt>, Found>, CliError> {
     let (mut receipts, mut found) = (BTreeMap::new(), Found::new());
     for (name, pins) in &pinned.resolved.models {
-        let is_remote = pinned.is_remote(name);
-        if is_remote {
+        // A bundle brings the bytes of a `file:` source, and not the source. One that is there is looked at.
+        let is_here = || pinned.file.local_source(name).is_ok_and(|source| is_there(&source));
+        if pinned.is_remote(name) || (!is_here() && pins.iter().all(|pin| store.has_blob(&pin.sha256))) {
             let admission = sovai_verifier::admit_stored(name, pins, store, options, reporter)?;
             match admission.receipt {
                 Some(receipt) => drop(receipts.insert(name.clone(), receipt)),
