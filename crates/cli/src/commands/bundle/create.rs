@@ -11,7 +11,7 @@ use crate::exit::Exit;
 use crate::judge::Judge;
 use crate::judge::stack::{judge_admitted, refuse_early};
 use crate::keys;
-use crate::manifest::count;
+use crate::manifest::{count, is_there};
 use crate::output::{Outcome, safe_line};
 use crate::policy::PolicyFile;
 use crate::signals::interrupted;
@@ -234,7 +234,14 @@ impl Job<'_> {
             })?,
             Err(_) => now,
         };
-        Ok(Times { sequence: self.args.sequence.map_or(now, Into::into), created })
+        Ok(Times { sequence: self.args.sequence.map_or_else(|| self.free(now), Into::into), created })
+    }
+
+    /// The first number from this one on that no bundle in the folder has: two may be made in one second.
+    fn free(&self, from: u64) -> u64 {
+        let first = |number: u64| VolumeId::Data(1).folder(self.pinned.name(), number);
+        let is_taken = |number: &u64| is_there(&self.args.out.join(first(*number)));
+        (from..).find(|number| !is_taken(number)).unwrap_or(from)
     }
 
     fn root(&self, work: &Path) -> Result<Root, CliError> {
