@@ -241,7 +241,7 @@ impl Job<'_> {
     fn free(&self, from: u64) -> u64 {
         let first = |number: u64| VolumeId::Data(1).folder(self.pinned.name(), number);
         let is_taken = |number: &u64| is_there(&self.args.out.join(first(*number)));
-        (from..).find(|number| !is_taken(number)).unwrap_or(from)
+        (from..from.saturating_add(1000)).find(|number| !is_taken(number)).unwrap_or(from)
     }
 
     fn root(&self, work: &Path) -> Result<Root, CliError> {
